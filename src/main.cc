@@ -1,0 +1,6 @@
+#include <cstdio>
+
+int main() {
+  std::puts("pg_doorman");
+  return 0;
+}
