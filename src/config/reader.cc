@@ -172,8 +172,8 @@ void Reader::header(std::string_view line) {
   if (end + 1 != line.size()) return problem("text behind the ] of a section");
   const std::string_view name = line.substr(1, end - 1);
   // inih need not know how an unknown section is called.
-  const bool harmless =
-      name.size() <= kMaxSectionName && std::all_of(name.begin(), name.end(), is_lower);
+  const bool harmless = !name.empty() && name.size() <= kMaxSectionName &&
+                        std::all_of(name.begin(), name.end(), is_lower);
   for_inih_.push_back(fmt::format("[{}]\n", harmless ? name : "?"));
   add({.place = sources_.back().place(), .section = {}, .header = true, .name = std::string(name)});
 }
