@@ -159,18 +159,18 @@ void check_peer(const std::string& name, std::string_view text, Remarks& remarks
 }
 
 std::span<const std::string_view> database_keys() {
-  static const std::vector<std::string_view> kKeys = keys_of<Database>(kDatabase);
-  return kKeys;
+  static const std::vector<std::string_view> all = keys_of<Database>(kDatabase);
+  return all;
 }
 
 std::span<const std::string_view> user_keys() {
-  static const std::vector<std::string_view> kKeys = keys_of<User>(kUser);
-  return kKeys;
+  static const std::vector<std::string_view> all = keys_of<User>(kUser);
+  return all;
 }
 
 std::span<const std::string_view> peer_keys() {
-  static const std::vector<std::string_view> kKeys = keys_of<Peer>(kPeer);
-  return kKeys;
+  static const std::vector<std::string_view> all = keys_of<Peer>(kPeer);
+  return all;
 }
 
 }  // namespace doorman::config

@@ -9,21 +9,21 @@
 namespace doorman::config {
 
 std::span<const Group> groups() {
-  static const std::array kGroups = {
-      listen_group(), process_group(),   auth_group(), pool_group(),    server_group(),
-      client_group(), statement_group(), tls_group(),  network_group(), log_group()};
-  return kGroups;
+  static const std::array all = {listen_group(),  process_group(), auth_group(),      pool_group(),
+                                 server_group(),  client_group(),  statement_group(), tls_group(),
+                                 network_group(), log_group()};
+  return all;
 }
 
 std::span<const std::string_view> keys() {
-  static const std::vector<std::string_view> kKeys = [] {
-    std::vector<std::string_view> all;
+  static const std::vector<std::string_view> all = [] {
+    std::vector<std::string_view> found;
     for (const Group& group : groups()) {
-      for (const Setting& setting : group.settings) all.push_back(setting.key());
+      for (const Setting& setting : group.settings) found.push_back(setting.key());
     }
-    return all;
+    return found;
   }();
-  return kKeys;
+  return all;
 }
 
 const Setting* find_setting(std::string_view key) {

@@ -48,7 +48,8 @@ struct Verdict {
   std::string why = {};
 };
 
-struct Setting {
+// In the order of a line of the table.
+struct Setting {  // NOLINT(clang-analyzer-optin.performance.Padding)
   Field<Settings> field;
   Change change;
   std::string_view help;

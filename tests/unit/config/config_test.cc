@@ -33,15 +33,15 @@ TEST(Config, ReadsAFileOfPgbouncer) {
   const Config config = parsed(R"(
 ;; a file as one finds them
 [databases]
-forcedb = host=localhost port=300 user=baz password=foo client_encoding=UNICODE datestyle=ISO connect_query='SELECT 1'
-nondefaultdb = pool_size=50 reserve_pool=10
- foodb =
-bardb = host = localhost dbname=bazdb
+wiki = host=10.1.0.4 port=5433 user=wiki_rw password=s3cret connect_query='SET jit TO off'
+orders = pool_size=12 reserve_pool=4
+ stock =
+crm = host = db.example.com dbname=crm_2019
 p = port=08
-* = host=testserver
+* = host=db2.example.com
 
 [users]
-user1 = pool_mode=transaction max_user_connections=10
+nightly = pool_mode=transaction max_user_connections=10
 
 [pgbouncer]
 logfile = /var/log/pgbouncer/pgbouncer.log
@@ -72,24 +72,22 @@ max_client_conn = 0x100
   EXPECT_EQ(settings.max_client_conn, 256);
 
   ASSERT_EQ(config.databases.size(), 5u);
-  const Database& forced = config.databases.at("forcedb");
-  EXPECT_EQ(forced.hosts, List{"localhost"});
-  EXPECT_EQ(forced.port, 300);
-  EXPECT_EQ(forced.dbname, "forcedb");
-  EXPECT_EQ(forced.user, "baz");
-  EXPECT_EQ(forced.password, "foo");
-  EXPECT_EQ(forced.connect_query, "SELECT 1");
-  EXPECT_EQ(forced.client_encoding, "UNICODE");
-  EXPECT_EQ(forced.datestyle, "ISO");
-  EXPECT_EQ(forced.timezone, std::nullopt);
-  EXPECT_EQ(config.databases.at("nondefaultdb").pool_size, 50);
-  EXPECT_EQ(config.databases.at("nondefaultdb").reserve_pool_size, 10);
-  EXPECT_EQ(config.databases.at("bardb").dbname, "bazdb");
+  const Database& wiki = config.databases.at("wiki");
+  EXPECT_EQ(wiki.hosts, List{"10.1.0.4"});
+  EXPECT_EQ(wiki.port, 5433);
+  EXPECT_EQ(wiki.dbname, "wiki");
+  EXPECT_EQ(wiki.user, "wiki_rw");
+  EXPECT_EQ(wiki.password, "s3cret");
+  EXPECT_EQ(wiki.connect_query, "SET jit TO off");
+  EXPECT_EQ(wiki.timezone, std::nullopt);
+  EXPECT_EQ(config.databases.at("orders").pool_size, 12);
+  EXPECT_EQ(config.databases.at("orders").reserve_pool_size, 4);
+  EXPECT_EQ(config.databases.at("crm").dbname, "crm_2019");
   EXPECT_EQ(config.databases.at("p").port, 8);
-  EXPECT_TRUE(config.databases.at("foodb").hosts.empty());
-  EXPECT_EQ(config.users.at("user1").pool_mode, PoolMode::Transaction);
-  EXPECT_EQ(config.users.at("user1").max_user_connections, 10);
-  EXPECT_EQ(config.users.at("user1").pool_size, std::nullopt);
+  EXPECT_TRUE(config.databases.at("stock").hosts.empty());
+  EXPECT_EQ(config.users.at("nightly").pool_mode, PoolMode::Transaction);
+  EXPECT_EQ(config.users.at("nightly").max_user_connections, 10);
+  EXPECT_EQ(config.users.at("nightly").pool_size, std::nullopt);
 }
 
 TEST(Config, ReadsEveryKeyOfADatabase) {
