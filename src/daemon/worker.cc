@@ -1,0 +1,280 @@
+#include "daemon/worker.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "net/socket_options.h"
+#include "wire/error_response.h"
+
+namespace doorman::daemon {
+
+using session::CancelRequest;
+using session::ClientSession;
+using session::ClientState;
+using session::PoolPart;
+using session::ServerSession;
+using session::ServerState;
+
+Worker::Worker(session::Shared& s, int index, std::vector<Worker*>& all, session::RulesRef first)
+    : Host(s, index),
+      all_(all),
+      mail_(loop, mailbox_.fd(), EV_READ, *this),
+      ticker_(*this),
+      tick_timer_(loop, ticker_) {
+  rules = std::move(first);
+  mail_.enable();
+  tick_timer_.set(kTick);
+}
+
+// Sessions end with their worker, without a word: whoever wants to be polite has drained before.
+Worker::~Worker() {
+  for (auto& [id, client] : clients_) client->close("");
+  for (auto& [id, server] : servers_) {
+    if (server->state() != ServerState::Closing) server->fail("", "the worker ends");
+  }
+  ready_.each([](ClientSession& client) { static_cast<ListNode<session::InReady>&>(client).unlink(); });
+  clients_.clear();
+  servers_.clear();
+}
+
+// ---- The turn ---------------------------------------------------------------------------------
+
+void Worker::run() {
+  while (!stopped_.load(std::memory_order_relaxed)) {
+    turn(work_left() ? net::Wait::No : net::Wait::Yes);
+  }
+}
+
+void Worker::turn(net::Wait wait) {
+  loop.run_once(wait);  // sessions read, parse, decide and write
+  go_on();              // those that waited for something of their own
+  serve();              // free servers meet those who wait
+  reap_dead();          // what has closed is deleted, here and nowhere else
+  turn_ends();
+}
+
+void Worker::stop() {
+  stopped_ = true;
+  mailbox_.post([] {});
+}
+
+void Worker::on_event(short /*what*/) { mailbox_.drain(); }
+
+void Worker::wake(ClientSession& client) {
+  auto& node = static_cast<ListNode<session::InReady>&>(client);
+  if (!node.linked()) ready_.push_back(client);
+}
+
+void Worker::go_on() {
+  // Whoever becomes ready meanwhile has its turn in the next one.
+  for (std::size_t left = ready_.size(); left > 0 && !ready_.empty(); --left) {
+    ClientSession& client = ready_.front();
+    static_cast<ListNode<session::InReady>&>(client).unlink();
+    client.go_on();
+  }
+}
+
+void Worker::serve() {
+  for (std::size_t i = 0; i < touched_.size(); ++i) touched_[i]->serve(now());
+  touched_.clear();
+}
+
+void Worker::reap_dead() {
+  for (const std::uint64_t id : dead_clients_) clients_.erase(id);
+  for (const std::uint64_t id : dead_servers_) servers_.erase(id);
+  dead_clients_.clear();
+  dead_servers_.clear();
+  client_count_.store(clients_.size(), std::memory_order_relaxed);
+  for (std::size_t i = 0; i < cancel_requests_.size();) {
+    if (!cancel_requests_[i]->over()) {
+      ++i;
+      continue;
+    }
+    const std::uint64_t server = cancel_requests_[i]->server();
+    cancel_requests_[i] = std::move(cancel_requests_.back());
+    cancel_requests_.pop_back();
+    if (ServerSession* found = find_server(server)) found->cancel_done();
+  }
+}
+
+void Worker::tick() {
+  tick_timer_.set(kTick);
+  const Instant at = now();
+  for (auto& [name, part] : parts_) part->tick(at);
+  for (auto& [id, client] : clients_) {
+    if (client->part() == nullptr) client->tick(at);  // the others are of a pool
+  }
+  const Duration limit = settings().cancel_wait_timeout;
+  for (auto& request : cancel_requests_) {
+    if (limit > Duration::zero() && at - request->started_at() >= limit) request->give_up();
+  }
+}
+
+// ---- Sessions ---------------------------------------------------------------------------------
+
+void Worker::add_client(UniqueFd fd, const net::Address& peer) {
+  if (auto set = net::apply_options(fd.get(), net::socket_options(settings())); !set) {
+    log(LogLevel::Warning, "{}: {}", peer.text(), set.error().message);
+  }
+  auto client = std::make_unique<ClientSession>(*this, std::move(fd), peer);
+  ClientSession& added = *client;
+  clients_.emplace(added.id(), std::move(client));
+  client_count_.store(clients_.size(), std::memory_order_relaxed);
+  added.start();
+}
+
+void Worker::adopt(std::unique_ptr<ServerSession> server) {
+  const std::uint64_t id = server->id();
+  servers_.emplace(id, std::move(server));
+}
+
+void Worker::adopt_client(std::unique_ptr<ClientSession> client) {
+  const std::uint64_t id = client->id();
+  clients_.emplace(id, std::move(client));
+}
+
+ClientSession* Worker::find_client(std::uint64_t id) {
+  const auto found = clients_.find(id);
+  if (found == clients_.end() || found->second->state() == ClientState::Closing) return nullptr;
+  return found->second.get();
+}
+
+ServerSession* Worker::find_server(std::uint64_t id) {
+  const auto found = servers_.find(id);
+  if (found == servers_.end() || found->second->state() == ServerState::Closing) return nullptr;
+  return found->second.get();
+}
+
+PoolPart* Worker::find_part(const std::string& database, const std::string& user) {
+  const auto found = parts_.find({database, user});
+  return found == parts_.end() ? nullptr : found->second.get();
+}
+
+PoolPart* Worker::pool_part(const std::string& database, const std::string& user) {
+  PoolPart* known = find_part(database, user);
+  if (known != nullptr && !known->removed) return known;
+  const auto target = config::find_database(*rules->config, database);
+  if (!target) return nullptr;
+  auto part_settings = session::pool_settings(*rules->config, *target, user);
+  if (known != nullptr) {
+    known->configure(std::move(part_settings));
+    return known;
+  }
+  auto part = std::make_unique<PoolPart>(*this, *this, shared.registry.pool(database, user),
+                                         std::move(part_settings));
+  part_of_.emplace(&part->pool, part.get());
+  return parts_.emplace(std::pair(database, user), std::move(part)).first->second.get();
+}
+
+void Worker::cancel(const session::CancelTarget& target) {
+  Worker* owner = all_[static_cast<std::size_t>(target.worker)];
+  owner->post([owner, id = target.client] {
+    if (ClientSession* client = owner->find_client(id)) client->request_cancel();
+  });
+}
+
+void Worker::send_cancel(const net::Address& address, std::string key, std::uint64_t server) {
+  auto request = std::make_unique<CancelRequest>(*this, address, std::move(key), server);
+  if (!request->start()) {
+    if (ServerSession* found = find_server(server)) found->cancel_done();
+    return;
+  }
+  cancel_requests_.push_back(std::move(request));
+}
+
+// ---- What pools ask for -----------------------------------------------------------------------
+
+PoolPart& Worker::part_of(pool::Pool& pool) { return *part_of_.at(&pool); }
+
+void Worker::connect(pool::Pool& pool, pool::ServerCharge charge, pool::Charge connecting) {
+  part_of(pool).open_server(std::move(charge), std::move(connecting));
+}
+
+bool Worker::usable(pool::Server& server) {
+  return static_cast<ServerSession&>(server).usable(now());
+}
+
+void Worker::send_server(pool::Pool& pool, pool::Server& server, int worker) {
+  auto& session = static_cast<ServerSession&>(server);
+  auto found = servers_.find(session.id());
+  std::unique_ptr<ServerSession> owned = std::move(found->second);
+  servers_.erase(found);
+  session.leave_worker();
+  Worker* other = all_[static_cast<std::size_t>(worker)];
+  other->post([other, owned = std::move(owned), database = pool.shared().database.name,
+               user = pool.shared().user.name]() mutable {
+    other->receive_server(std::move(owned), database, user);
+  });
+}
+
+void Worker::receive_server(std::unique_ptr<ServerSession> server, const std::string& database,
+                            const std::string& user) {
+  ServerSession& joined = *server;
+  PoolPart* part = pool_part(database, user);
+  if (part == nullptr) part = find_part(database, user);
+  if (part == nullptr) return;  // the database was removed: the connection ends with its owner
+  servers_.emplace(joined.id(), std::move(server));
+  joined.join_worker(*this, *part);
+  part->pool.add_idle(joined, now());
+}
+
+void Worker::poke(pool::Pool& pool, int worker) {
+  Worker* other = all_[static_cast<std::size_t>(worker)];
+  other->post([other, database = pool.shared().database.name, user = pool.shared().user.name] {
+    if (PoolPart* part = other->find_part(database, user)) part->pool.touch();
+  });
+}
+
+// A limit of the database or the user is reached by other pools: one of their idle servers goes.
+void Worker::make_room(pool::Pool& pool) {
+  const pool::SharedPool& wants = pool.shared();
+  for (auto& [name, part] : parts_) {
+    const pool::SharedPool& has = part->pool.shared();
+    if (&part->pool == &pool) continue;
+    if (&has.database != &wants.database && &has.user != &wants.user) continue;
+    if (part->pool.waiting().empty() && part->close_one_idle()) {
+      pool.touch();
+      return;
+    }
+  }
+}
+
+// ---- Rules and ends ---------------------------------------------------------------------------
+
+void Worker::apply(session::RulesRef changed) {
+  rules = std::move(changed);
+  for (auto& [name, part] : parts_) {
+    const auto target = config::find_database(*rules->config, name.first);
+    if (target) {
+      const std::string user = target->user.value_or(name.second);
+      part->configure(session::pool_settings(*rules->config, *target, user));
+      continue;
+    }
+    part->removed = true;
+    part->recycle_servers();
+    part->clients.each([&name = name](ClientSession& client) {
+      if (client.state() != ClientState::Idle && client.state() != ClientState::Waiting) return;
+      client.fail(wire::sqlstate::kAdminShutdown,
+                  "database \"" + name.first + "\" was removed from the pooler's configuration");
+    });
+  }
+}
+
+void Worker::drain() {
+  draining_ = true;
+  for (auto& [id, client] : clients_) {
+    if (client->state() == ClientState::Closing || client->in_transaction()) continue;
+    client->fail(wire::sqlstate::kAdminShutdown, "terminating connection due to administrator command");
+  }
+}
+
+void Worker::end_all(std::string_view reason) {
+  for (auto& [id, client] : clients_) {
+    if (client->state() != ClientState::Closing) client->fail(wire::sqlstate::kAdminShutdown, reason);
+  }
+  for (auto& [id, server] : servers_) {
+    if (server->state() == ServerState::Idle) server->retire("shutting down");
+  }
+}
+
+}  // namespace doorman::daemon

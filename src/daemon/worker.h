@@ -1,0 +1,125 @@
+// Worker: one thread, one event loop, and the sessions that live there.
+//
+// The order of its turn is the order of the program (run()): sessions read, parse and decide; those
+// whose server became ready go on; free servers meet those who wait; what has closed is deleted,
+// here and nowhere else. Other threads reach a worker through post() only.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/mailbox.h"
+#include "net/event.h"
+#include "pool/pool.h"
+#include "session/cancel.h"
+#include "session/cancel_request.h"
+#include "session/client.h"
+#include "session/host.h"
+#include "session/pool_part.h"
+#include "session/server.h"
+
+namespace doorman::daemon {
+
+class Worker final : public session::Host, private pool::Hands, private net::EventHandler {
+ public:
+  Worker(session::Shared& shared, int index, std::vector<Worker*>& all, session::RulesRef first);
+  ~Worker();
+
+  // Until stop() has been called. On a thread of its own, or the caller's.
+  void run();
+  // One turn of it, for tests.
+  void turn(net::Wait wait);
+  void stop();  // any thread
+
+  // A connection that was accepted; on this worker's thread.
+  void add_client(UniqueFd fd, const net::Address& peer);
+  std::size_t client_count() const { return client_count_.load(std::memory_order_relaxed); }
+
+  // New rules are in force; on this worker's thread.
+  void apply(session::RulesRef changed);
+  // Ends idle clients now, the others at the end of their transactions.
+  void drain();
+  // Ends everybody with 57P01.
+  void end_all(std::string_view reason);
+
+  template <class Visit>
+  void each_pool(Visit visit) {
+    for (auto& [name, part] : parts_) visit(*part);
+  }
+  template <class Visit>
+  void each_client(Visit visit) {
+    for (auto& [id, client] : clients_) visit(*client);
+  }
+  template <class Visit>
+  void each_server(Visit visit) {
+    for (auto& [id, server] : servers_) visit(*server);
+  }
+  std::size_t cancel_requests() const { return cancel_requests_.size(); }
+  std::size_t server_count() const { return servers_.size(); }
+
+  // session::Host
+  session::PoolPart* pool_part(const std::string& database, const std::string& user) override;
+  void adopt(std::unique_ptr<session::ServerSession> server) override;
+  void reap(session::ClientSession& client) override { dead_clients_.push_back(client.id()); }
+  void reap(session::ServerSession& server) override { dead_servers_.push_back(server.id()); }
+  void wake(session::ClientSession& client) override;
+  void post(Task task) override { mailbox_.post(std::move(task)); }
+  session::ClientSession* find_client(std::uint64_t id) override;
+  session::ServerSession* find_server(std::uint64_t id) override;
+  void cancel(const session::CancelTarget& target) override;
+  void send_cancel(const net::Address& address, std::string key, std::uint64_t server) override;
+
+  // A session that came from another worker.
+  void adopt_client(std::unique_ptr<session::ClientSession> client);
+
+ private:
+  static constexpr Duration kTick = std::chrono::milliseconds(100);
+
+  // pool::Hands
+  void connect(pool::Pool& pool, pool::ServerCharge charge, pool::Charge connecting) override;
+  bool usable(pool::Server& server) override;
+  void send_server(pool::Pool& pool, pool::Server& server, int worker) override;
+  void poke(pool::Pool& pool, int worker) override;
+  void make_room(pool::Pool& pool) override;
+  void touched(pool::Pool& pool) override { touched_.push_back(&pool); }
+
+  void on_event(short what) override;
+  void tick();
+  bool work_left() const { return !touched_.empty() || !ready_.empty() || !dead_clients_.empty(); }
+  void go_on();
+  void serve();
+  void reap_dead();
+  void receive_server(std::unique_ptr<session::ServerSession> server, const std::string& database,
+                      const std::string& user);
+  session::PoolPart& part_of(pool::Pool& pool);
+  session::PoolPart* find_part(const std::string& database, const std::string& user);
+
+  std::vector<Worker*>& all_;
+  Mailbox mailbox_;
+  net::IoEvent mail_;
+  Instant next_tick_{};
+  struct Ticker final : net::EventHandler {
+    explicit Ticker(Worker& w) : worker(w) {}
+    void on_event(short /*what*/) override { worker.tick(); }
+    Worker& worker;
+  } ticker_;
+  net::Timer tick_timer_;
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<session::PoolPart>> parts_;
+  std::unordered_map<const pool::Pool*, session::PoolPart*> part_of_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<session::ClientSession>> clients_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<session::ServerSession>> servers_;
+  std::vector<std::unique_ptr<session::CancelRequest>> cancel_requests_;
+  IntrusiveList<session::ClientSession, session::InReady> ready_;
+  std::vector<pool::Pool*> touched_;
+  std::vector<std::uint64_t> dead_clients_;
+  std::vector<std::uint64_t> dead_servers_;
+  std::atomic<std::size_t> client_count_ = 0;
+  std::atomic<bool> stopped_ = false;
+  bool draining_ = false;
+};
+
+}  // namespace doorman::daemon

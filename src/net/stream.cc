@@ -1,0 +1,123 @@
+#include "net/stream.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+namespace doorman::net {
+
+namespace {
+
+bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
+}  // namespace
+
+void Stream::attach(EventLoop& loop, BufferPool& buffers, EventHandler& handler) {
+  CHECK(loop_ == nullptr && fd_);
+  loop_ = &loop;
+  buffers_ = &buffers;
+  handler_ = &handler;
+  read_event_.emplace(loop, fd_.get(), EV_READ, handler);
+}
+
+void Stream::detach() {
+  write_event_.reset();
+  read_event_.reset();
+  loop_ = nullptr;
+}
+
+Read Stream::read(std::span<std::byte> into) {
+  const ssize_t got = ::recv(fd_.get(), into.data(), into.size(), 0);
+  if (got > 0) return {.status = ReadStatus::Data, .size = static_cast<std::size_t>(got)};
+  if (got < 0 && would_block(errno)) return {.status = ReadStatus::WouldBlock, .size = 0};
+  return {.status = ReadStatus::Closed, .size = 0};
+}
+
+void Stream::keep_unsent(Bytes bytes) {
+  if (bytes.empty()) return;
+  if (!unsent_) unsent_ = buffers_->lend();
+  unsent_->append(bytes);
+  watch_unsent();
+}
+
+void Stream::watch_unsent() {
+  if (!write_event_) write_event_ = std::make_unique<IoEvent>(*loop_, fd_.get(), EV_WRITE, *handler_);
+  write_event_->enable();
+}
+
+void Stream::want_write() { watch_unsent(); }
+
+bool Stream::write(Bytes bytes) {
+  if (unsent() > 0) {
+    keep_unsent(bytes);
+    return true;
+  }
+  const ssize_t sent = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  if (sent < 0 && !would_block(errno)) return false;
+  const auto done = static_cast<std::size_t>(sent < 0 ? 0 : sent);
+  if (done < bytes.size()) keep_unsent(bytes.subspan(done));
+  return true;
+}
+
+bool Stream::write(Gather& gather) {
+  if (gather.empty()) return true;
+  const auto slices = gather.slices();
+  if (slices.size() == 1 && unsent() == 0) {
+    return write({static_cast<std::byte*>(slices[0].iov_base), slices[0].iov_len});
+  }
+  std::size_t done = 0;
+  if (unsent() == 0) {
+    const msghdr message = {.msg_name = nullptr,
+                            .msg_namelen = 0,
+                            .msg_iov = slices.data(),
+                            .msg_iovlen = slices.size(),
+                            .msg_control = nullptr,
+                            .msg_controllen = 0,
+                            .msg_flags = 0};
+    const ssize_t sent = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+    if (sent < 0 && !would_block(errno)) return false;
+    done = static_cast<std::size_t>(sent < 0 ? 0 : sent);
+  }
+  for (const iovec& slice : slices) {
+    if (done >= slice.iov_len) {
+      done -= slice.iov_len;
+      continue;
+    }
+    keep_unsent({static_cast<std::byte*>(slice.iov_base) + done, slice.iov_len - done});
+    done = 0;
+  }
+  return true;
+}
+
+bool Stream::flush() {
+  if (unsent() > 0) {
+    const Bytes bytes = unsent_->bytes();
+    const ssize_t sent = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0) return would_block(errno);
+    unsent_->consume(static_cast<std::size_t>(sent));
+  }
+  if (unsent() == 0) {
+    unsent_.reset();
+    if (write_event_) write_event_->disable();
+  }
+  return true;
+}
+
+void Stream::want_read(bool wanted) {
+  if (!read_event_) return;
+  wanted ? read_event_->enable() : read_event_->disable();
+}
+
+void Stream::close() {
+  detach();
+  if (fd_) ::shutdown(fd_.get(), SHUT_RDWR);
+  fd_.reset();
+  unsent_.reset();
+}
+
+UniqueFd Stream::release() {
+  detach();
+  return std::move(fd_);
+}
+
+}  // namespace doorman::net

@@ -1,0 +1,52 @@
+// Budget: how many there are of something that is limited, exactly, over all workers.
+// Charge: one of them, given back by its destructor, so no path forgets.
+//
+// Any thread; no lock. A limit of 0 means unlimited, as in the configuration.
+#pragma once
+
+#include <atomic>
+#include <utility>
+
+#include "base/check.h"
+
+namespace doorman::pool {
+
+class Budget {
+ public:
+  [[nodiscard]] bool take(int limit) {
+    int used = used_.load();
+    while (limit <= 0 || used < limit) {
+      if (used_.compare_exchange_weak(used, used + 1)) return true;
+    }
+    return false;
+  }
+  void give_back() { CHECK(used_.fetch_sub(1) > 0); }
+  int used() const { return used_.load(); }
+
+ private:
+  std::atomic<int> used_ = 0;
+};
+
+class Charge {
+ public:
+  Charge() = default;
+  // Takes one of `budget`, or stays empty.
+  Charge(Budget& budget, int limit) : budget_(budget.take(limit) ? &budget : nullptr) {}
+  Charge(Charge&& other) noexcept : budget_(std::exchange(other.budget_, nullptr)) {}
+  Charge& operator=(Charge&& other) noexcept {
+    reset();
+    budget_ = std::exchange(other.budget_, nullptr);
+    return *this;
+  }
+  ~Charge() { reset(); }
+
+  explicit operator bool() const { return budget_ != nullptr; }
+  void reset() {
+    if (budget_ != nullptr) std::exchange(budget_, nullptr)->give_back();
+  }
+
+ private:
+  Budget* budget_ = nullptr;
+};
+
+}  // namespace doorman::pool

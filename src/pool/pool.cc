@@ -1,0 +1,152 @@
+#include "pool/pool.h"
+
+#include <algorithm>
+
+namespace doorman::pool {
+
+Server* Pool::take_idle() {
+  while (Server* server = idle_.first()) {
+    if (!hands_.usable(*server)) {
+      server->unlink();
+      continue;
+    }
+    server->unlink();
+    return server;
+  }
+  return nullptr;
+}
+
+Server* Pool::take_now(Instant now) {
+  if (!waiting_.empty() || idle_.empty() || paused()) return nullptr;
+  if (shared_.workers() > 1 && shared_.longest_waiting(worker_, now - kAcrossWorkers) >= 0) {
+    return nullptr;
+  }
+  Server* server = take_idle();
+  publish();
+  return server;
+}
+
+void Pool::wait(Waiter& waiter, Instant now) {
+  waiter.waiting_since = now;
+  waiting_.push_back(waiter);
+  touch();
+}
+
+void Pool::forget(Waiter& waiter) {
+  static_cast<ListNode<InQueue>&>(waiter).unlink();
+  publish();
+}
+
+void Pool::add_idle(Server& server, Instant now) {
+  server.idle_since = now;
+  limits.round_robin ? idle_.push_back(server) : idle_.push_front(server);
+  if (!waiting_.empty() || shared_.workers() > 1) touch();
+}
+
+void Pool::charge_returned() {
+  if (!waiting_.empty()) touch();
+  const int elsewhere = shared_.longest_waiting(worker_, Instant::max());
+  if (elsewhere >= 0) hands_.poke(*this, elsewhere);
+}
+
+void Pool::touch() {
+  if (touched_) return;
+  touched_ = true;
+  hands_.touched(*this);
+}
+
+void Pool::publish() {
+  if (shared_.workers() == 1) return;
+  const Waiter* first = waiting_.first();
+  shared_.publish(worker_,
+                  first != nullptr ? first->waiting_since.time_since_epoch().count()
+                                   : SharedPool::kNobodyWaits,
+                  static_cast<int>(idle_.size()));
+}
+
+void Pool::serve(Instant now) {
+  touched_ = false;
+  publish();
+  if (paused()) return;
+  while (!waiting_.empty()) {
+    Server* server = take_idle();
+    if (server == nullptr) break;
+    const Instant mine = waiting_.front().waiting_since;
+    const int elsewhere =
+        shared_.workers() > 1 ? shared_.longest_waiting(worker_, mine - kAcrossWorkers) : -1;
+    if (elsewhere >= 0) {
+      hands_.send_server(*this, *server, elsewhere);
+      break;  // what that worker publishes next says whether it needs another one
+    }
+    Waiter& waiter = waiting_.front();
+    static_cast<ListNode<InQueue>&>(waiter).unlink();
+    waiter.served(*server);
+  }
+  publish();
+  if (waiting_.empty()) {
+    share_idle(now);
+  } else {
+    open_more(now);
+    refuse_if_down(now);
+  }
+}
+
+void Pool::share_idle(Instant now) {
+  if (shared_.workers() == 1 || idle_.empty()) return;
+  const int elsewhere = shared_.longest_waiting(worker_, now + kAcrossWorkers);
+  if (elsewhere < 0) return;
+  Server* server = take_idle();
+  if (server != nullptr) hands_.send_server(*this, *server, elsewhere);
+  publish();
+}
+
+bool Pool::open_one(int pool_size, Instant now) {
+  if (!shared_.may_try(now)) return false;
+  Charge connecting(shared_.connecting, limits.connect_parallel);
+  if (!connecting) return false;
+  ServerCharge charge = shared_.charge({.pool = pool_size,
+                                        .database = limits.max_db_connections,
+                                        .user = limits.max_user_connections});
+  if (!charge) {
+    const bool pool_is_full = pool_size > 0 && shared_.servers.used() >= pool_size;
+    if (!pool_is_full) hands_.make_room(*this);
+    return false;
+  }
+  ++connecting_;
+  hands_.connect(*this, std::move(charge), std::move(connecting));
+  return true;
+}
+
+void Pool::open_more(Instant now) {
+  if (shared_.workers() > 1) {
+    const int spare = shared_.with_idle(worker_);
+    if (spare >= 0) hands_.poke(*this, spare);
+  }
+  const bool late = limits.reserve_pool_timeout > Duration::zero() && limits.pool_size > 0 &&
+                    now - waiting_.front().waiting_since >= limits.reserve_pool_timeout;
+  const int size = limits.pool_size + (late ? limits.reserve_pool_size : 0);
+  while (static_cast<int>(waiting_.size()) > connecting_ && open_one(size, now)) {
+  }
+}
+
+void Pool::fill_if_used(Instant now, bool used) {
+  if (!used || paused()) return;
+  while (shared_.servers.used() < limits.min_pool_size && open_one(limits.pool_size, now)) {
+  }
+}
+
+void Pool::refuse_if_down(Instant now) {
+  if (shared_.may_try(now) || shared_.servers.used() > 0) return;
+  refuse_all(shared_.last_error());
+}
+
+void Pool::refuse_all(const std::string& error_message) {
+  while (!waiting_.empty()) {
+    Waiter& waiter = waiting_.front();
+    static_cast<ListNode<InQueue>&>(waiter).unlink();
+    waiter.refused(error_message);
+  }
+  publish();
+}
+
+}  // namespace doorman::pool

@@ -1,0 +1,121 @@
+// What the workers share of a pool (database, user): numbers, no sockets.
+//
+// Every worker has its own part of a pool (pool/pool.h) with its idle servers and its waiters; a
+// part looks at what is shared only when it has no idle server, has one to spare, or opens or
+// closes one. Registry finds or makes the shared objects; they live until the process ends, so
+// plain references to them stay valid.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "pool/budget.h"
+
+namespace doorman::pool {
+
+inline constexpr int kMaxWorkers = 64;
+
+struct DatabaseShare {
+  explicit DatabaseShare(std::string n) : name(std::move(n)) {}
+  const std::string name;
+  Budget servers;
+  Budget clients;
+  std::atomic<bool> paused = false;
+  std::atomic<bool> disabled = false;
+};
+
+struct UserShare {
+  explicit UserShare(std::string n) : name(std::move(n)) {}
+  const std::string name;
+  Budget servers;
+  Budget clients;
+};
+
+// The slots that one server connection takes: of its pool, its database and its user.
+struct ServerCharge {
+  Charge pool;
+  Charge database;
+  Charge user;
+  explicit operator bool() const { return pool && database && user; }
+};
+
+struct ServerLimits {
+  int pool = 0;
+  int database = 0;
+  int user = 0;
+};
+
+class SharedPool {
+ public:
+  static constexpr std::int64_t kNobodyWaits = INT64_MAX;
+
+  SharedPool(DatabaseShare& d, UserShare& u, int workers);
+
+  DatabaseShare& database;
+  UserShare& user;
+  Budget servers;
+  Budget connecting;
+
+  // Empty where one of the limits is reached.
+  ServerCharge charge(const ServerLimits& limits);
+
+  // What each worker publishes of its part. Publish first, then look at the others: so of two
+  // workers that change at the same moment at least one sees the other.
+  void publish(int worker, std::int64_t oldest_wait_us, int idle);
+  // The other worker whose waiter has waited longest, if it has since before `since`; else -1.
+  int longest_waiting(int self, Instant since) const;
+  int with_idle(int self) const;  // another worker that has an idle server, or -1
+  int workers() const { return workers_; }
+
+  // Health: after a failed connection or login nobody tries again before `retry_at`.
+  void failed(std::string error_message, Instant retry_at);
+  void recovered();
+  bool may_try(Instant now) const { return retry_at_.load() <= now.time_since_epoch().count(); }
+  std::string last_error() const;  // a whole ErrorResponse; empty after a success
+
+ private:
+  struct alignas(64) Part {
+    std::atomic<std::int64_t> oldest_wait_us = kNobodyWaits;
+    std::atomic<int> idle = 0;
+  };
+
+  const int workers_;
+  std::vector<Part> parts_;
+  std::atomic<std::int64_t> retry_at_ = INT64_MIN;
+  mutable std::mutex error_mutex_;
+  std::string error_;  // guarded by error_mutex_
+};
+
+class Registry {
+ public:
+  explicit Registry(int workers) : workers_(workers) {}
+
+  DatabaseShare& database(const std::string& name);
+  UserShare& user(const std::string& name);
+  SharedPool& pool(const std::string& database, const std::string& user);
+  std::vector<DatabaseShare*> databases();
+  std::vector<UserShare*> users();
+  std::size_t pools();
+
+  Budget clients;  // of the whole process, for max_client_conn
+
+ private:
+  DatabaseShare& database_locked(const std::string& name);
+  UserShare& user_locked(const std::string& name);
+
+  const int workers_;
+  std::mutex mutex_;  // taken at login and by the console, never per query
+  std::map<std::string, std::unique_ptr<DatabaseShare>> databases_;
+  std::map<std::string, std::unique_ptr<UserShare>> users_;
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<SharedPool>> pools_;
+};
+
+}  // namespace doorman::pool

@@ -1,0 +1,162 @@
+// ClientSession: one connection of an application.
+//
+// Logs in (login.h), then passes messages to a server that it holds for a transaction, a statement
+// or for good, by pool mode. An idle client holds no server and no buffer.
+//
+// Protocol: PostgreSQL documentation, "Message Flow".
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "net/address.h"
+#include "net/stream.h"
+#include "pool/pool.h"
+#include "session/client_state.h"
+#include "session/host.h"
+#include "session/pool_part.h"
+#include "session/statements.h"
+#include "wire/framer.h"
+
+namespace doorman::session {
+
+class Login;
+class ServerSession;
+
+struct InReady {};  // tag of the worker's list of clients that can go on at the end of the turn
+
+class ClientSession final : public pool::Waiter,
+                            public ListNode<OfPart>,
+                            public ListNode<InReady>,
+                            private net::EventHandler {
+ public:
+  ClientSession(Host& host, UniqueFd fd, const net::Address& peer);
+  ~ClientSession();
+
+  void start();  // reads its first packet
+
+  // From its server.
+  void server_lost(std::string_view sqlstate, std::string_view reason, bool mid_message);
+  void released();                     // the transaction is over, the server is given back
+  void prepared();                     // the server has taken over the parameters
+  // `with_server`: the server still holds this client.
+  void refused_parameters(std::string_view error_message, bool with_server);
+  void parameter_changed(std::string_view name, std::string_view value);
+  void parameters_adopted(const Parameters& parameters);  // as the server spells them
+  bool write_gathered();               // host.to_client; false: the client is gone
+  bool output_blocked() const { return stream_.unsent() > 0; }
+  ClientStatements& statements();
+  bool between_messages() const { return framer_.at_boundary(); }
+  // ReadyForQuery has come; `more` of the same pipeline is on its way.
+  void query_ended(char status, bool more);
+  void resume_reading();
+
+  // From the worker.
+  void go_on();                        // with what waits in the inbox
+  void request_cancel();               // a cancel request with this client's key has come
+  void tick(Instant now);              // time limits
+  // Ends the session with a FATAL error.
+  void fail(std::string_view sqlstate, std::string_view message);
+  void close(std::string_view reason);
+  bool in_transaction() const;
+
+  // pool::Waiter
+  void served(pool::Server& server) override;
+  void refused(const std::string& error_message) override;
+
+  // For Login, which does the first part of the session's life.
+  void logged_in_local(std::string user, std::string database);
+  void join_pool(PoolPart& part, pool::Charge database_charge, pool::Charge user_charge);
+  void welcome();
+  void wait_for_server();
+  // Deletes the Login once it has done its work; not from within it.
+  void settle_login() {
+    if (login_done_) login_.reset();
+  }
+  bool logging_in() const { return login_ != nullptr && !login_done_; }
+  net::Stream& stream() { return stream_; }
+  void send(std::string_view bytes);
+  void enter(ClientState next);
+  void set_process_id(std::uint32_t process_id) { process_id_ = process_id; }
+  void set_parameters(Parameters parameters) { parameters_ = std::move(parameters); }
+  void set_charge(pool::Charge charge) { charge_ = std::move(charge); }
+
+  std::uint64_t id() const { return id_; }
+  ClientState state() const { return state_; }
+  const net::Address& peer() const { return peer_; }
+  const std::string& user() const { return part_ != nullptr ? part_->user() : local_user_; }
+  PoolPart* part() const { return part_; }
+  ServerSession* server() const { return server_; }
+  const Parameters& parameters() const { return parameters_; }
+  Instant connected_at() const { return connected_at_; }
+  Instant state_since() const { return state_since_; }
+  Instant request_at() const { return request_at_; }
+  std::size_t prepared_statements() const { return statements_ ? statements_->size() : 0; }
+  Host& host() { return *host_; }
+  int fd() const { return stream_.fd(); }
+  std::string describe() const;  // for the log: who it is
+
+ private:
+  friend class Login;
+  friend struct SessionRecords;
+
+  void on_event(short what) override;
+  void on_readable();
+  void on_writable();
+  void take_input(Bytes& input);
+  // One message or the next piece of one. False: nothing more can be taken now.
+  bool take_message(Bytes& input);
+  bool take_without_server(const wire::Header& header, Bytes& input);
+  bool get_server();
+  void attach_server(ServerSession& server);
+  void finish_pass();
+  void answer_sync();
+  bool console_query(const wire::Header& header, Bytes& input);
+
+  // client_messages.cc: what is done with each message for a server.
+  bool relay(const wire::Header& header, Bytes& input);
+  void query_begins();
+  bool relay_extended(const wire::Header& header, Bytes& input);
+  bool relay_parse(const wire::Header& header, Bytes& input);
+  bool relay_bind(const wire::Header& header, Bytes& input);
+  bool relay_describe_or_close(const wire::Header& header, Bytes& input);
+  void forward_rest(const wire::Header& header, Bytes& input, std::size_t skipped,
+                    std::string_view new_head);
+  void forward(const wire::Header& header, Bytes& input);
+  void discard(const wire::Header& header, Bytes& input);
+  void answer_locally(Awaits awaits, ClientStatementRef closed);
+  bool shares_statements() const;
+  bool check_length(const wire::Header& header);
+
+  Host* host_;
+  const std::uint64_t id_;
+  HotSlot* slot_;
+  ClientState state_ = ClientState::Startup;
+  bool discarding_ = false;     // the message that framer_ is in goes nowhere
+  bool skipping_to_sync_ = false;  // without a server: an error was answered, Sync ends it
+  bool awaits_console_ = false;
+  bool login_done_ = false;  // login_ is to go as soon as nobody is inside of it
+  wire::Framer framer_;
+  net::Stream stream_;
+  BufferPool::Lent inbox_ = BufferPool::none();  // bytes that cannot be passed on yet
+  net::Address peer_;
+  pool::Charge charge_;           // of max_client_conn
+  pool::Charge database_charge_;  // of max_db_client_connections
+  pool::Charge user_charge_;      // of max_user_client_connections
+  std::unique_ptr<Login> login_;  // until the session is logged in
+  PoolPart* part_ = nullptr;
+  ServerSession* server_ = nullptr;
+  Parameters parameters_;
+  std::unique_ptr<ClientStatements> statements_;
+  std::string local_user_;  // of a session with the local database
+  std::uint32_t process_id_ = 0;
+  Instant connected_at_{};
+  Instant state_since_{};
+  Instant request_at_{};      // when it began to wait for its server
+  Instant transaction_at_{};  // zero: none
+  Instant query_at_{};        // zero: none
+};
+
+}  // namespace doorman::session

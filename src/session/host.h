@@ -1,0 +1,126 @@
+// Host: what a worker is to its sessions. The loop they live in, the memory that is lent to them for
+// one pass, and the few things that they ask of their worker.
+//
+// Shared: what all workers have in common. Sessions reach other threads only through these two.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "auth/users.h"
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/task.h"
+#include "config/config.h"
+#include "net/address.h"
+#include "net/event.h"
+#include "net/gather.h"
+#include "net/resolver.h"
+#include "pool/shared_pool.h"
+#include "session/hot_slot.h"
+#include "session/parameters.h"
+#include "session/statements.h"
+
+namespace doorman::session {
+
+class ClientSession;
+class ServerSession;
+class PoolPart;
+class CancelKeys;
+struct CancelTarget;
+class PasswordWork;
+
+// The configuration in force and the users of its auth_file: never changes, is replaced by reload.
+struct Rules {
+  std::shared_ptr<const config::Config> config;
+  std::shared_ptr<const auth::Users> users;
+};
+using RulesRef = std::shared_ptr<const Rules>;
+
+// The database that we are ourselves. Implemented by the console, a layer above.
+class LocalDatabase {
+ public:
+  virtual bool serves(std::string_view database) const = 0;
+  virtual bool admits(const config::Config& config, std::string_view user) const = 0;
+  // The answer, whole messages up to ReadyForQuery, is given to `reply`, at once or later, on the
+  // worker's thread.
+  virtual void query(std::string_view user, std::string sql,
+                     std::function<void(std::string)> reply) = 0;
+
+ protected:
+  ~LocalDatabase() = default;
+};
+
+struct Shared {
+  pool::Registry& registry;
+  StatementRegistry& statements;
+  CancelKeys& cancel_keys;
+  PasswordWork& passwords;
+  net::Resolver& resolver;
+  std::atomic<std::uint64_t> next_id = 1;  // of sessions, clients and servers alike
+  std::atomic<bool> shutting_down = false;
+};
+
+class Host {
+ public:
+  static constexpr std::size_t kReadSize = std::size_t{64} * 1024;
+
+  Host(Shared& s, int index) : shared(s), worker(index), scratch(kReadSize) {}
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+  Shared& shared;
+  const int worker;
+  RulesRef rules;
+  LocalDatabase* local = nullptr;
+  net::EventLoop loop;
+  BufferPool buffers;
+  HotSlots slots;
+  ParameterSets parameters;
+
+  // Lent for one pass over a peer's input.
+  std::vector<std::byte> scratch;
+  net::Gather to_server;
+  net::Gather to_client;
+
+  const config::Settings& settings() const { return rules->config->settings; }
+  // The time, read once per turn.
+  Instant now() {
+    if (now_is_old_) {
+      now_ = clock_now();
+      now_is_old_ = false;
+    }
+    return now_;
+  }
+
+  virtual PoolPart* pool_part(const std::string& database, const std::string& user) = 0;
+  virtual void adopt(std::unique_ptr<ServerSession> server) = 0;
+  virtual void reap(ClientSession& client) = 0;
+  virtual void reap(ServerSession& server) = 0;
+  // Lets the client go on with its inbox at the end of the turn.
+  virtual void wake(ClientSession& client) = 0;
+  // Runs `task` on this worker's thread; may be called from any thread.
+  virtual void post(Task task) = 0;
+  // Runs `task` with the client or server of that number, if it still lives on this worker.
+  virtual ClientSession* find_client(std::uint64_t id) = 0;
+  virtual ServerSession* find_server(std::uint64_t id) = 0;
+  // A client, perhaps of another worker, wants its query cancelled.
+  virtual void cancel(const CancelTarget& target) = 0;
+  // Sends a cancel request to a server; tells it through cancel_done() when that is over.
+  virtual void send_cancel(const net::Address& address, std::string key, std::uint64_t server) = 0;
+
+ protected:
+  ~Host() = default;
+  void turn_ends() { now_is_old_ = true; }
+
+ private:
+  Instant now_{};
+  bool now_is_old_ = true;
+};
+
+}  // namespace doorman::session

@@ -1,0 +1,28 @@
+#include "session/hot_slot.h"
+
+namespace doorman::session {
+
+HotSlot& HotSlots::take(std::uint64_t session_id, bool is_server) {
+  if (free_.empty()) {
+    blocks_.push_back(std::make_unique<HotSlot[]>(kBlock));
+    for (std::size_t i = kBlock; i > 0; --i) free_.push_back(&blocks_.back()[i - 1]);
+  }
+  HotSlot& slot = *free_.back();
+  free_.pop_back();
+  ++used_;
+  slot.is_server = is_server ? 1 : 0;
+  slot.session_id.store(session_id, std::memory_order_release);
+  return slot;
+}
+
+void HotSlots::give_back(HotSlot& slot) {
+  CHECK(used_ > 0);
+  --used_;
+  slot.session_id.store(0, std::memory_order_release);
+  slot.peer_id.store(0, std::memory_order_relaxed);
+  slot.state.store(0, std::memory_order_relaxed);
+  slot.in_doubt.store(0, std::memory_order_relaxed);
+  free_.push_back(&slot);
+}
+
+}  // namespace doorman::session

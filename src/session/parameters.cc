@@ -1,0 +1,126 @@
+#include "session/parameters.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace doorman::session {
+
+namespace {
+
+char folded(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool before(std::string_view a, std::string_view b) {
+  return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
+                                      [](char x, char y) { return folded(x) < folded(y); });
+}
+
+template <class Vector>
+auto position(Vector& all, std::string_view name) {
+  return std::lower_bound(all.begin(), all.end(), name,
+                          [](const Parameter& p, std::string_view n) { return before(p.name, n); });
+}
+
+bool is_first(char c) {
+  return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_' ||
+         static_cast<unsigned char>(c) >= 0x80;
+}
+
+}  // namespace
+
+bool is_parameter_name(std::string_view name) {
+  bool start = true;
+  for (const char c : name) {
+    if (start && !is_first(c)) return false;
+    if (!start && !is_first(c) && (c < '0' || c > '9') && c != '$' && c != '.') return false;
+    start = c == '.';
+  }
+  return !start;
+}
+
+bool same_name(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+           return folded(x) == folded(y);
+         });
+}
+
+const std::string* ParameterSet::find(std::string_view name) const {
+  const auto at = position(all_, name);
+  return at != all_.end() && same_name(at->name, name) ? &at->value : nullptr;
+}
+
+void ParameterSet::set(std::string_view name, std::string_view value) {
+  const auto at = position(all_, name);
+  if (at != all_.end() && same_name(at->name, name)) {
+    at->value = value;
+  } else {
+    all_.insert(at, {.name = std::string(name), .value = std::string(value)});
+  }
+}
+
+void ParameterSet::erase(std::string_view name) {
+  const auto at = position(all_, name);
+  if (at != all_.end() && same_name(at->name, name)) all_.erase(at);
+}
+
+std::string ParameterSet::key() const {
+  std::string key;
+  for (const Parameter& each : all_) {
+    for (const char c : each.name) key.push_back(folded(c));
+    key.push_back('\0');
+    key.append(each.value).push_back('\0');
+  }
+  return key;
+}
+
+std::vector<Change> difference(const ParameterSet& has, const ParameterSet& wants) {
+  std::vector<Change> changes;
+  for (const Parameter& each : wants.all()) {
+    const std::string* current = has.find(each.name);
+    if (current == nullptr || *current != each.value) {
+      changes.push_back({.name = each.name, .value = each.value});
+    }
+  }
+  for (const Parameter& each : has.all()) {
+    if (wants.find(each.name) == nullptr) changes.push_back({.name = each.name, .value = {}});
+  }
+  return changes;
+}
+
+std::string change_messages(const std::vector<Change>& changes) {
+  std::string sql = "SELECT ";
+  std::vector<std::optional<std::string>> values;
+  for (const Change& change : changes) {
+    if (!values.empty()) sql += ", ";
+    const std::string first = std::to_string(values.size() + 1);
+    const std::string second = std::to_string(values.size() + 2);
+    sql += "pg_catalog.set_config($" + first + ", $" + second + ", false)";
+    values.emplace_back(change.name);
+    values.push_back(change.value);  // NULL: set_config() takes it for "back to the default"
+  }
+  return wire::parse("", sql) + wire::bind(values) + wire::execute() + wire::sync();
+}
+
+Parameters ParameterSets::intern(const ParameterSet& set) {
+  if (sets_.size() >= sweep_at_) {
+    std::erase_if(sets_, [](const auto& entry) { return entry.second.expired(); });
+    sweep_at_ = std::max<std::size_t>(64, sets_.size() * 2);
+  }
+  std::weak_ptr<const ParameterSet>& slot = sets_[set.key()];
+  Parameters shared = slot.lock();
+  if (!shared) {
+    shared = std::make_shared<const ParameterSet>(set);
+    slot = shared;
+  }
+  return shared;
+}
+
+Parameters ParameterSets::with(const Parameters& set, std::string_view name,
+                               std::string_view value) {
+  const std::string* current = set->find(name);
+  if (current != nullptr && *current == value) return set;
+  ParameterSet changed = *set;
+  changed.set(name, value);
+  return intern(changed);
+}
+
+}  // namespace doorman::session

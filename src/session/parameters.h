@@ -1,0 +1,67 @@
+// Session parameters (GUCs) that follow a client to whatever server it gets.
+//
+// A ParameterSet is an immutable value: the tracked parameters that the server reports and what the
+// client set in its startup packet. Equal sets are one object per worker, so "has this server what
+// this client wants" is a comparison of two pointers.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "wire/message_writer.h"
+
+namespace doorman::session {
+
+using wire::Parameter;
+
+// True for a name that PostgreSQL could know: letters, digits, _ and $, with dots between words.
+bool is_parameter_name(std::string_view name);
+bool same_name(std::string_view a, std::string_view b);  // PostgreSQL folds ASCII case
+
+class ParameterSet {
+ public:
+  ParameterSet() = default;
+
+  const std::string* find(std::string_view name) const;
+  void set(std::string_view name, std::string_view value);
+  void erase(std::string_view name);
+  const std::vector<Parameter>& all() const { return all_; }
+  bool operator==(const ParameterSet&) const = default;
+
+  std::string key() const;  // equal for equal sets only
+
+ private:
+  std::vector<Parameter> all_;  // sorted by folded name
+};
+
+using Parameters = std::shared_ptr<const ParameterSet>;
+
+// What has to change on a server that has `has`, so that it has `wants`. nullopt: back to the
+// server's own default.
+struct Change {
+  std::string name;
+  std::optional<std::string> value;
+};
+std::vector<Change> difference(const ParameterSet& has, const ParameterSet& wants);
+
+// The messages that make the changes, in a transaction of their own: values go as bound
+// parameters, never as quoted text, so that no encoding can break out of them.
+std::string change_messages(const std::vector<Change>& changes);
+
+// One worker's sets. Not for other threads.
+class ParameterSets {
+ public:
+  Parameters intern(const ParameterSet& set);
+  Parameters with(const Parameters& set, std::string_view name, std::string_view value);
+  std::size_t size() const { return sets_.size(); }
+
+ private:
+  std::unordered_map<std::string, std::weak_ptr<const ParameterSet>> sets_;
+  std::size_t sweep_at_ = 64;
+};
+
+}  // namespace doorman::session

@@ -1,0 +1,176 @@
+#include "session/pool_part.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "session/client.h"
+#include "session/server.h"
+#include "wire/error_response.h"
+
+namespace doorman::session {
+
+PoolSettings pool_settings(const config::Config& config, const config::Database& database,
+                           const std::string& user) {
+  const config::Settings& global = config.settings;
+  const auto found = config.users.find(user);
+  const config::User of_user = found != config.users.end() ? found->second : config::User{};
+  PoolSettings out;
+  out.database = database;
+  out.server_user = user;
+  out.pool_mode = of_user.pool_mode.value_or(database.pool_mode.value_or(global.pool_mode));
+  out.limits = {
+      .pool_size = of_user.pool_size.value_or(database.pool_size.value_or(global.default_pool_size)),
+      .min_pool_size = database.min_pool_size.value_or(global.min_pool_size),
+      .reserve_pool_size = of_user.reserve_pool_size.value_or(
+          database.reserve_pool_size.value_or(global.reserve_pool_size)),
+      .reserve_pool_timeout = global.reserve_pool_timeout,
+      .max_db_connections = database.max_db_connections.value_or(global.max_db_connections),
+      .max_user_connections = of_user.max_user_connections.value_or(global.max_user_connections),
+      .connect_parallel = global.server_connect_parallel,
+      .round_robin = global.server_round_robin};
+  out.max_db_client_connections =
+      database.max_db_client_connections.value_or(global.max_db_client_connections);
+  out.max_user_client_connections =
+      of_user.max_user_client_connections.value_or(global.max_user_client_connections);
+  out.query_timeout = of_user.query_timeout.value_or(global.query_timeout);
+  out.query_wait_timeout = of_user.query_wait_timeout.value_or(
+      database.query_wait_timeout.value_or(global.query_wait_timeout));
+  out.idle_transaction_timeout =
+      of_user.idle_transaction_timeout.value_or(global.idle_transaction_timeout);
+  out.transaction_timeout = of_user.transaction_timeout.value_or(global.transaction_timeout);
+  out.client_idle_timeout = of_user.client_idle_timeout.value_or(global.client_idle_timeout);
+  out.server_lifetime = database.server_lifetime.value_or(global.server_lifetime);
+  return out;
+}
+
+const std::string* Welcome::find(std::string_view name) const {
+  for (const Parameter& each : reported) {
+    if (same_name(each.name, name)) return &each.value;
+  }
+  return nullptr;
+}
+
+PoolPart::PoolPart(Host& h, pool::Hands& hands, pool::SharedPool& shared, PoolSettings s)
+    : host(h), pool(shared, h.worker, hands), settings(std::move(s)) {
+  pool.limits = settings.limits;
+}
+
+void PoolPart::configure(PoolSettings changed) {
+  const config::Database& before = settings.database;
+  const config::Database& after = changed.database;
+  const bool moved = before.hosts != after.hosts || before.port != after.port ||
+                     before.dbname != after.dbname || before.user != after.user ||
+                     before.password != after.password ||
+                     before.connect_query != after.connect_query ||
+                     before.client_encoding != after.client_encoding ||
+                     before.datestyle != after.datestyle || before.timezone != after.timezone ||
+                     before.application_name != after.application_name;
+  settings = std::move(changed);
+  pool.limits = settings.limits;
+  removed = false;
+  if (!moved) return;
+  ++generation;
+  accepted_.clear();
+  recycle_servers();
+}
+
+void PoolPart::open_server(pool::ServerCharge charge, pool::Charge connecting) {
+  auto* server = new ServerSession(host, *this, std::move(charge), std::move(connecting));
+  host.adopt(std::unique_ptr<ServerSession>(server));
+  server->start();
+}
+
+bool PoolPart::tracked(std::string_view name) const {
+  static constexpr std::string_view kAlways[] = {
+      "client_encoding",  "DateStyle",   "TimeZone", "standard_conforming_strings",
+      "application_name", "search_path", "IntervalStyle"};
+  const auto same = [name](std::string_view each) { return same_name(each, name); };
+  return std::any_of(std::begin(kAlways), std::end(kAlways), same) ||
+         std::any_of(host.settings().track_extra_parameters.begin(),
+                     host.settings().track_extra_parameters.end(), same);
+}
+
+namespace {
+
+std::string accepted_key(std::string_view name, std::string_view value) {
+  std::string key(name);
+  std::transform(key.begin(), key.end(), key.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  key.push_back('\0');
+  return key.append(value);
+}
+
+}  // namespace
+
+const std::string* PoolPart::accepted(std::string_view name, std::string_view value) const {
+  const auto found = accepted_.find(accepted_key(name, value));
+  return found == accepted_.end() ? nullptr : &found->second;
+}
+
+void PoolPart::accept(std::string_view name, std::string_view value, std::string_view as_reported) {
+  static constexpr std::size_t kMaxAccepted = 4096;
+  if (accepted_.size() >= kMaxAccepted) accepted_.clear();
+  accepted_.insert_or_assign(accepted_key(name, value), std::string(as_reported));
+}
+
+// ---- Once per tick ----------------------------------------------------------------------------
+
+void PoolPart::tick(Instant now) {
+  expire_clients(now);
+  expire_waiters(now);
+  expire_servers(now);
+  if (!removed) pool.fill_if_used(now, !clients.empty() || settings.database.user.has_value());
+  if (!pool.waiting().empty()) pool.touch();
+}
+
+void PoolPart::expire_clients(Instant now) {
+  clients.each([now](ClientSession& client) { client.tick(now); });
+}
+
+void PoolPart::expire_waiters(Instant now) {
+  if (settings.query_wait_timeout == Duration::zero()) return;
+  while (!pool.waiting().empty()) {
+    auto& client = static_cast<ClientSession&>(pool.waiting().front());
+    if (now - client.waiting_since < settings.query_wait_timeout) return;
+    client.fail(wire::sqlstate::kTooManyConnections, "query_wait_timeout");
+  }
+}
+
+void PoolPart::expire_servers(Instant now) {
+  const Duration idle_limit = host.settings().server_idle_timeout;
+  const int size = std::max(1, settings.limits.pool_size);
+  const Duration spread = settings.server_lifetime / size;
+  servers.each([&](ServerSession& server) {
+    server.tick(now);
+    if (server.state() != ServerState::Idle) return;
+    if (idle_limit > Duration::zero() && now - server.idle_since >= idle_limit &&
+        pool.shared().servers.used() > settings.limits.min_pool_size) {
+      server.retire("server idle timeout");
+    } else if (settings.server_lifetime > Duration::zero() &&
+               now - server.created_at >= settings.server_lifetime &&
+               now - last_retired >= spread) {
+      last_retired = now;
+      server.retire("server lifetime over");
+    }
+  });
+}
+
+void PoolPart::recycle_servers() {
+  servers.each([](ServerSession& server) {
+    if (server.state() == ServerState::Idle) {
+      server.retire("its settings are out of date");
+    } else {
+      server.close_when_free();
+    }
+  });
+}
+
+bool PoolPart::close_one_idle() {
+  if (pool.idle().empty()) return false;
+  auto& last = static_cast<ServerSession&>(pool.idle().back());
+  last.retire("its slot is needed by another pool");
+  return true;
+}
+
+}  // namespace doorman::session

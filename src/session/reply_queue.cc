@@ -1,0 +1,25 @@
+#include "session/reply_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace doorman::session {
+
+void ReplyQueue::grow() {
+  std::vector<Reply> larger(std::max<std::size_t>(8, ring_.size() * 2));
+  for (std::size_t i = 0; i < count_; ++i) larger[i] = std::move(at(i));
+  ring_ = std::move(larger);
+  first_ = 0;
+}
+
+void ReplyQueue::erase(std::size_t index, std::size_t count) {
+  CHECK(index + count <= count_);
+  for (std::size_t i = index; i + count < count_; ++i) at(i) = std::move(at(i + count));
+  for (std::size_t i = count_ - count; i < count_; ++i) {
+    at(i).statement.reset();
+    at(i).client_statement.reset();
+  }
+  count_ -= count;
+}
+
+}  // namespace doorman::session

@@ -1,0 +1,75 @@
+// What a server still owes: one descriptor per message that was sent to it, in order.
+//
+// The one mechanism for pipelines, injected messages, answers of our own and errors: a descriptor
+// says which reply ends it and where that reply goes. Nobody counts expected replies.
+//
+// Protocol: PostgreSQL documentation, "Message Flow", "Extended Query" and "Pipelining".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/check.h"
+#include "session/statements.h"
+
+namespace doorman::session {
+
+enum class Awaits : std::uint8_t {
+  Query,     // Query or FunctionCall: everything up to ReadyForQuery
+  Parse,     // ParseComplete
+  Bind,      // BindComplete
+  Describe,  // RowDescription or NoData
+  Execute,   // CommandComplete, PortalSuspended or EmptyQueryResponse
+  Close,     // CloseComplete
+  Sync,      // ReadyForQuery
+  CopyEnd    // nothing: where CopyDone or CopyFail was sent, for finding Syncs that a COPY ate
+};
+
+enum class Deliver : std::uint8_t {
+  Forward,  // the reply goes to the client
+  Local,    // nothing was sent; we answer when the turn comes
+  Swallow   // we sent the message, and the client learns nothing of its reply
+};
+
+struct Reply {
+  Awaits awaits;
+  Deliver deliver;
+  // Which statement the server gets (Parse) or loses (Close).
+  StatementRef statement = {};
+  // Which name the client gets (Parse) or loses (Close).
+  ClientStatementRef client_statement = {};
+};
+
+class ReplyQueue {
+ public:
+  bool empty() const { return count_ == 0; }
+  std::size_t size() const { return count_; }
+  Reply& front() { return at(0); }
+  Reply& at(std::size_t index) {
+    CHECK(index < count_);
+    return ring_[(first_ + index) & (ring_.size() - 1)];
+  }
+  void push(Reply reply) {
+    if (count_ == ring_.size()) grow();
+    ring_[(first_ + count_++) & (ring_.size() - 1)] = std::move(reply);
+  }
+  void pop() {
+    Reply& gone = front();
+    if (gone.statement) gone.statement.reset();
+    if (gone.client_statement) gone.client_statement.reset();
+    first_ = (first_ + 1) & (ring_.size() - 1);
+    --count_;
+  }
+  // Takes out `count` descriptors from `index` on.
+  void erase(std::size_t index, std::size_t count);
+
+ private:
+  void grow();
+
+  std::vector<Reply> ring_;  // its size is a power of two
+  std::size_t first_ = 0;
+  std::size_t count_ = 0;
+};
+
+}  // namespace doorman::session

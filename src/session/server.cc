@@ -1,0 +1,430 @@
+#include "session/server.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "session/client.h"
+#include "session/server_login.h"
+#include "wire/error_response.h"
+#include "wire/message_writer.h"
+
+namespace doorman::session {
+
+namespace {
+
+// Messages that are looked at as a whole are short ones; a longer one of that type is no PostgreSQL.
+constexpr std::size_t kMaxWhole = std::size_t{64} * 1024;
+
+// These may be of any length and are passed on as they come.
+bool is_streamed(char type) {
+  return type == 'D' || type == 'd' || type == 'T' || type == 't' || type == 'V' || type == 'E' ||
+         type == 'N' || type == 'A';
+}
+
+}  // namespace
+
+ServerSession::ServerSession(Host& host, PoolPart& part, pool::ServerCharge charge,
+                             pool::Charge connecting)
+    : host_(&host),
+      part_(&part),
+      id_(host.shared.next_id.fetch_add(1, std::memory_order_relaxed)),
+      slot_(&host.slots.take(id_, /*is_server=*/true)),
+      charge_(std::move(charge)),
+      connecting_(std::move(connecting)),
+      stream_(UniqueFd()),
+      login_(std::make_unique<ServerLogin>(*this)),
+      generation_(part.generation),
+      state_since_(host.now()) {
+  created_at = host.now();
+  part.servers.push_back(*this);
+}
+
+ServerSession::~ServerSession() {
+  CHECK(client_ == nullptr);
+  host_->slots.give_back(*slot_);
+}
+
+void ServerSession::start() {
+  login_->hosts = part_->settings.database.hosts;
+  if (login_->hosts.empty()) login_->hosts.push_back(host_->settings().unix_socket_dir);
+  if (part_->settings.database.load_balance_hosts == config::LoadBalance::RoundRobin) {
+    const std::size_t first = part_->next_host++ % login_->hosts.size();
+    std::rotate(login_->hosts.begin(),
+                login_->hosts.begin() + static_cast<std::ptrdiff_t>(first), login_->hosts.end());
+  }
+  login_->next_address();
+}
+
+void ServerSession::enter(ServerState next) {
+  CHECK(may_follow(state_, next));
+  state_ = next;
+  state_since_ = host_->now();
+  slot_->state.store(static_cast<std::uint8_t>(next), std::memory_order_release);
+}
+
+std::uint32_t ServerSession::backend_pid() const {
+  return cancel_key_.size() < 4 ? 0 : read_u32(bytes_of(cancel_key_).data());
+}
+
+// The first ReadyForQuery.
+void ServerSession::logged_in() {
+  if (host_->settings().log_connections) {
+    log(LogLevel::Info, "S-{}: {}/{}@{} new connection to server", id_, part_->database(),
+        part_->settings.server_user, address_.text());
+  }
+  welcome_ = std::make_shared<const Welcome>(std::move(login_->welcome));
+  login_.reset();
+  connecting_.reset();
+  part_->pool.connect_ended();
+  part_->pool.shared().recovered();
+  part_->welcome = welcome_;
+  ParameterSet set;
+  for (const Parameter& each : welcome_->reported) {
+    if (part_->tracked(each.name)) set.set(each.name, each.value);
+  }
+  parameters_ = host_->parameters.intern(set);
+  if (part_->settings.database.connect_query) {
+    cleaning_.push_back(*part_->settings.database.connect_query);
+  }
+  next_cleaning();
+}
+
+// ---- Input ------------------------------------------------------------------------------------
+
+void ServerSession::on_event(short what) {
+  const InDoubt doubt(*slot_);
+  if ((what & EV_WRITE) != 0) on_writable();
+  if ((what & EV_READ) != 0 && state_ != ServerState::Closing) on_readable();
+}
+
+void ServerSession::on_readable() {
+  if (state_ == ServerState::Connecting) return;
+  std::span<std::byte> into = host_->scratch;
+  if (inbox_) into = inbox_->free_space(BufferPool::kSize / 2);
+  const net::Read read = stream_.read(into);
+  if (read.status == net::ReadStatus::WouldBlock) return;
+  if (read.status == net::ReadStatus::Closed) {
+    fail(wire::sqlstate::kConnectionFailure, "server closed the connection unexpectedly");
+    return;
+  }
+  if (inbox_) {
+    inbox_->received(read.size);
+    go_on();
+    return;
+  }
+  Bytes input = into.first(read.size);
+  consume(input);
+  if (state_ == ServerState::Closing || input.empty()) return;
+  inbox_ = host_->buffers.lend();
+  inbox_->append(input);
+}
+
+void ServerSession::go_on() {
+  if (!inbox_) return;
+  Bytes input = inbox_->bytes();
+  const std::size_t before = input.size();
+  consume(input);
+  if (state_ == ServerState::Closing) return;
+  inbox_->consume(before - input.size());
+  if (inbox_->empty()) inbox_.reset();
+}
+
+void ServerSession::consume(Bytes& input) {
+  while (!input.empty()) {
+    if (host_->to_client.full() && client_ != nullptr && !client_->write_gathered()) return;
+    if (!framer_.at_boundary()) {
+      const Bytes piece = framer_.take(input);
+      if (passing_ && client_ != nullptr) host_->to_client.add(piece);
+      if (framer_.at_boundary() && framer_.type() == 'T' && !described()) return;
+      continue;
+    }
+    wire::Header header{};
+    const wire::Cut cut = wire::peek(input, header);
+    if (cut == wire::Cut::NeedMore) break;
+    if (cut == wire::Cut::Bad) {
+      fail(wire::sqlstate::kProtocolViolation, "the server sent an invalid message length");
+      return;
+    }
+    if (header.type == 'D' && client_ != nullptr && !replies_.empty()) {
+      passing_ = replies_.front().deliver == Deliver::Forward;
+      framer_.begin(header);
+      const Bytes row = framer_.take(input);
+      if (passing_) host_->to_client.add(row);
+      continue;
+    }
+    if (input.size() < header.total() && !is_streamed(header.type)) {
+      if (header.total() <= kMaxWhole) break;
+      fail(wire::sqlstate::kProtocolViolation, "the server sent a message that is too long");
+      return;
+    }
+    const bool fields_matter = header.type == 'E' || header.type == 'T';
+    if (fields_matter && input.size() < std::min(header.total(), kMaxWhole)) break;
+    framer_.begin(header);
+    const Bytes message = framer_.take(input);
+    passing_ = false;
+    if (!take_message(header, message) || state_ == ServerState::Closing) return;
+    if (login_ && login_->working) break;
+  }
+  end_of_pass();
+}
+
+void ServerSession::end_of_pass() {
+  if (client_ != nullptr) {
+    ClientSession& client = *client_;
+    if (!client.write_gathered() || client_ == nullptr) return;
+    if (release_after_pass_ && framer_.at_boundary()) {
+      release_after_pass_ = false;
+      if (free_to_release()) {
+        release();
+        return;
+      }
+    }
+    if (client.output_blocked()) stream_.want_read(false);
+    client.resume_reading();
+  } else {
+    host_->to_client.reset();
+  }
+}
+
+void ServerSession::resume_reading() { stream_.want_read(true); }
+
+void ServerSession::on_writable() {
+  if (state_ == ServerState::Connecting) {
+    login_->connected();
+    return;
+  }
+  if (!stream_.flush()) {
+    fail(wire::sqlstate::kConnectionFailure, "server closed the connection unexpectedly");
+    return;
+  }
+  if (stream_.unsent() > 0 || client_ == nullptr) return;
+  client_->resume_reading();
+  if (free_to_release()) release();
+}
+
+bool ServerSession::write_gathered() {
+  if (stream_.write(host_->to_server)) {
+    host_->to_server.reset();
+    return true;
+  }
+  host_->to_server.reset();
+  // What the server said before it went away is still to be read: FATAL, and why.
+  if (stream_.unsent() == 0 && state_ == ServerState::Active) {
+    stream_.want_read(true);
+    return true;
+  }
+  fail(wire::sqlstate::kConnectionFailure, "server closed the connection unexpectedly");
+  return false;
+}
+
+// ---- Its client -------------------------------------------------------------------------------
+
+void ServerSession::link(ClientSession& client) {
+  CHECK(client_ == nullptr);
+  enter(ServerState::Active);
+  client_ = &client;
+  fresh_ = true;
+  linked_at_ = host_->now();
+  slot_->peer_id.store(client.id(), std::memory_order_relaxed);
+  if (client.output_blocked()) stream_.want_read(false);
+}
+
+void ServerSession::expect(Reply reply) {
+  if (reply.awaits == Awaits::Sync) skipping_ = false;
+  if (reply.deliver == Deliver::Forward) {
+    fresh_ = false;
+    open_batch_ = true;
+    if (reply.awaits == Awaits::Query || reply.awaits == Awaits::Sync) ++ready_pending_;
+  }
+  const bool local = reply.deliver == Deliver::Local;
+  if (local) {
+    fresh_ = false;
+    open_batch_ = true;
+  }
+  replies_.push(std::move(reply));
+  if (local && replies_.size() == 1) advance();
+}
+
+void ServerSession::provide(const ClientStatementRef& statement) {
+  const StatementRef& wanted = statement->statement;
+  if (statements_.use(*wanted)) {
+    ++part_->counters.statement_hits;
+    return;
+  }
+  ++part_->counters.statement_misses;
+  ++part_->counters.server_parses;
+  host_->to_server.add_copy(wire::MessageWriter()
+                                .begin('P')
+                                .text(wanted->server_name)
+                                .raw(wanted->body)
+                                .end()
+                                .bytes());
+  expect({.awaits = Awaits::Parse, .deliver = Deliver::Swallow, .statement = wanted});
+  statements_.add(wanted);
+  evict_statements();
+}
+
+void ServerSession::evict_statements() {
+  const auto limit = static_cast<std::size_t>(host_->settings().max_prepared_statements);
+  while (StatementRef oldest = statements_.evict(limit)) {
+    ++part_->counters.statement_evictions;
+    host_->to_server.add_copy(wire::close_statement(oldest->server_name));
+    expect({.awaits = Awaits::Close, .deliver = Deliver::Swallow, .statement = oldest});
+  }
+}
+
+bool ServerSession::adopt_parameters(const Parameters& wanted) {
+  const std::vector<Change> changes = difference(*parameters_, *wanted);
+  parameters_before_ = parameters_;
+  ParameterSet set = *parameters_;
+  bool known = true;
+  for (const Change& change : changes) {
+    if (welcome_->find(change.name) == nullptr) {  // not reported: we must remember it ourselves
+      change.value ? set.set(change.name, *change.value) : set.erase(change.name);
+    }
+    known = known && (!change.value || part_->accepted(change.name, *change.value) != nullptr);
+  }
+  parameters_ = host_->parameters.intern(set);
+  host_->to_server.add_copy(change_messages(changes));
+  for (const Awaits each : {Awaits::Parse, Awaits::Bind, Awaits::Execute, Awaits::Sync}) {
+    expect({.awaits = each, .deliver = Deliver::Swallow});
+  }
+  adopting_ = true;
+  return known;
+}
+
+bool ServerSession::free_to_release() const {
+  return state_ == ServerState::Active && client_ != nullptr &&
+         client_->state() == ClientState::Active && !fresh_ && !open_batch_ && !skipping_ &&
+         status_ == 'I' && replies_.empty() && stream_.unsent() == 0 && framer_.at_boundary() &&
+         client_->between_messages() &&
+         part_->settings.pool_mode != config::PoolMode::Session;
+}
+
+void ServerSession::detach_client() {
+  client_ = nullptr;
+  fresh_ = true;
+  open_batch_ = false;
+  release_after_pass_ = false;
+  passing_ = false;
+  slot_->peer_id.store(0, std::memory_order_relaxed);
+  stream_.want_read(true);
+}
+
+void ServerSession::release() {
+  ClientSession& client = *client_;
+  detach_client();
+  clean();
+  client.released();
+}
+
+// The client is gone. Nobody else may see what it left: an open transaction is rolled back by a
+// simple query (a Sync would commit what it had begun implicitly); in any deeper trouble the
+// connection is closed, which is always right, and the query that it runs is cancelled first, since
+// PostgreSQL would otherwise finish it.
+void ServerSession::client_left() {
+  const bool whole_messages = client_->between_messages() && stream_.unsent() == 0;
+  const bool quiet = replies_.empty() && framer_.at_boundary() && !skipping_ && !copying_in_ &&
+                     (!open_batch_ || status_ != 'I');
+  const bool batch = open_batch_ && replies_.empty() && status_ == 'I';
+  detach_client();
+  if (whole_messages && quiet && !batch) {
+    if (part_->settings.pool_mode == config::PoolMode::Session) dirt_ |= dirt::kAll;
+    if (status_ != 'I') cleaning_.insert(cleaning_.begin(), "ROLLBACK");
+    clean();
+    return;
+  }
+  if (!replies_.empty() && !cancel_key_.empty() && cancels_ == 0) {
+    host_->send_cancel(address_, cancel_key_, 0);
+  }
+  fail("", "its client left in the middle of a query");
+}
+
+void ServerSession::request_cancel() {
+  if (cancel_key_.empty() || cancels_ > 2) return;
+  ++cancels_;
+  host_->send_cancel(address_, cancel_key_, id_);
+}
+
+void ServerSession::cancel_done() {
+  if (cancels_ > 0) --cancels_;
+  if (cancels_ == 0 && state_ == ServerState::Cancelling) become_idle();
+}
+
+// ---- Life -------------------------------------------------------------------------------------
+
+void ServerSession::retire(std::string_view reason) {
+  CHECK(state_ == ServerState::Idle);
+  if (!stream_.write(bytes_of(wire::terminate()))) reason = "server is gone";
+  fail("", reason);
+}
+
+void ServerSession::fail(std::string_view sqlstate, std::string_view reason) {
+  if (state_ == ServerState::Closing) return;
+  const bool mid_message = !framer_.at_boundary() && passing_;
+  if (host_->settings().log_pooler_errors || client_ == nullptr) {
+    log(LogLevel::Info, "S-{}: {}/{}@{} closing because: {} (age={}s)", id_, part_->database(),
+        part_->settings.server_user, address_.text(), reason,
+        std::chrono::duration_cast<std::chrono::seconds>(host_->now() - created_at).count());
+  }
+  const bool was_new = login_ != nullptr;
+  enter(ServerState::Closing);
+  leave_pool();
+  stream_.close();
+  inbox_.reset();
+  if (was_new) {
+    std::string error = login_->last_error;
+    if (error.empty()) {
+      error = wire::error_response(wire::Severity::Fatal, wire::sqlstate::kCannotConnect, reason);
+    }
+    pool::SharedPool& shared = part_->pool.shared();
+    shared.failed(std::move(error), host_->now() + host_->settings().server_login_retry);
+    connecting_.reset();
+    part_->pool.connect_ended();
+  }
+  part_->pool.charge_returned();
+  host_->reap(*this);
+  if (ClientSession* client = std::exchange(client_, nullptr)) {
+    client->server_lost(ended_ ? std::string_view() : sqlstate, reason, mid_message);
+  }
+}
+
+void ServerSession::leave_pool() {
+  ListNode<pool::InIdle>::unlink();
+  ListNode<InPart>::unlink();
+  charge_ = {};
+}
+
+void ServerSession::tick(Instant now) {
+  const auto over = [&](Duration limit) { return limit > Duration::zero() && now - state_since_ >= limit; };
+  if (login_) {
+    if (now - created_at >= host_->settings().server_connect_timeout) {
+      fail(wire::sqlstate::kCannotConnect, "server_connect_timeout");
+    }
+  } else if (state_ == ServerState::Cleaning && over(host_->settings().server_connect_timeout)) {
+    fail("", "a reset or check query took too long");
+  }
+}
+
+void ServerSession::leave_worker() {
+  CHECK(state_ == ServerState::Idle);
+  ListNode<pool::InIdle>::unlink();
+  ListNode<InPart>::unlink();
+  stream_.detach();
+  host_->slots.give_back(*slot_);
+}
+
+void ServerSession::join_worker(Host& host, PoolPart& part) {
+  host_ = &host;
+  part_ = &part;
+  slot_ = &host.slots.take(id_, /*is_server=*/true);
+  slot_->state.store(static_cast<std::uint8_t>(state_), std::memory_order_release);
+  parameters_ = host.parameters.intern(*parameters_);
+  generation_ = std::min(generation_, part.generation);
+  part.servers.push_back(*this);
+  if (!part.welcome) part.welcome = welcome_;
+  stream_.attach(host.loop, host.buffers, *this);
+  stream_.want_read(true);
+}
+
+}  // namespace doorman::session

@@ -1,0 +1,179 @@
+// ServerSession: one connection to PostgreSQL.
+//
+// Logs in, belongs to its pool while idle, carries one client's messages while linked, and is clean
+// again before anybody else gets it. What it is owed stands in its reply queue (reply_queue.h).
+//
+// Protocol: PostgreSQL documentation, "Message Flow".
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/address.h"
+#include "net/stream.h"
+#include "pool/pool.h"
+#include "session/host.h"
+#include "session/pool_part.h"
+#include "session/reply_queue.h"
+#include "session/server_state.h"
+#include "wire/framer.h"
+
+namespace doorman::session {
+
+struct ServerLogin;
+
+// What a client may have left behind on a server, as far as command tags show it.
+namespace dirt {
+inline constexpr std::uint8_t kSettings = 1;  // SET outside of what is tracked
+inline constexpr std::uint8_t kCursors = 2;
+inline constexpr std::uint8_t kListens = 4;
+inline constexpr std::uint8_t kPrepared = 8;  // statements that SQL prepared
+inline constexpr std::uint8_t kAll = 16;      // run server_reset_query
+}  // namespace dirt
+
+class ServerSession final : public pool::Server,
+                            public ListNode<InPart>,
+                            private net::EventHandler {
+ public:
+  ServerSession(Host& host, PoolPart& part, pool::ServerCharge charge, pool::Charge connecting);
+  // A server in the middle of its life, from its records; see records.h.
+  ServerSession(Host& host, PoolPart& part, pool::ServerCharge charge, UniqueFd fd);
+  ~ServerSession();
+
+  void start();
+
+  // For the client that holds it.
+  void link(ClientSession& client);
+  // The client is at the end of its transaction; or the server is clean and free otherwise.
+  bool free_to_release() const;
+  void release();
+  // The client is gone, wherever it was.
+  void client_left();
+  void expect(Reply reply);
+  // The server gets a name that SQL or an error path prepared there: it is removed before others come.
+  void note_sql_prepared() { dirt_ |= dirt::kPrepared; }
+  // True while a Parse cannot fail for the state of the transaction (25P02).
+  bool transaction_is_known_good() const { return ready_pending_ == 0 && status_ != 'E'; }
+  // Gives `statement` to the server if it lacks it: the Parse goes into host.to_server.
+  void provide(const ClientStatementRef& statement);
+  void evict_statements();
+  // Writes host.to_server. False: the connection is lost, and so is this link.
+  bool write_gathered();
+  // Replays the client's parameters: into host.to_server. False: their acceptance must be waited for.
+  bool adopt_parameters(const Parameters& wanted);
+  void resume_reading();
+  void request_cancel();
+  void cancel_done();
+
+  // For its pool.
+  bool usable(Instant now);  // false: it is being checked or closed instead
+  void retire(std::string_view reason);
+  void close_when_free() { outdated_ = true; }
+  // Ends the connection; a linked client learns `sqlstate` and `reason`, or sees it close.
+  void fail(std::string_view sqlstate, std::string_view reason);
+  void tick(Instant now);
+  // Leaves its loop, for another worker: the object itself moves. Idle servers only.
+  void leave_worker();
+  void join_worker(Host& host, PoolPart& part);
+
+  std::uint64_t id() const { return id_; }
+  ServerState state() const { return state_; }
+  bool skipping() const { return skipping_; }
+  bool copying_in() const { return copying_in_; }
+  char status() const { return status_; }
+  const ReplyQueue& replies() const { return replies_; }
+  ReplyQueue& replies() { return replies_; }
+  ServerStatements& statements() { return statements_; }
+  ClientSession* client() const { return client_; }
+  const net::Address& address() const { return address_; }
+  const net::Stream& stream() const { return stream_; }
+  std::uint32_t backend_pid() const;
+  Instant linked_at() const { return linked_at_; }
+  bool in_message_to_client() const { return !framer_.at_boundary() && passing_; }
+  const Parameters& parameters() const { return parameters_; }
+  PoolPart& part() { return *part_; }
+
+ private:
+  friend struct ServerLogin;
+  friend struct SessionRecords;
+
+  void on_event(short what) override;
+  void on_readable();
+  void on_writable();
+  void consume(Bytes& input);
+  bool take_message(const wire::Header& header, Bytes message);
+  void end_of_pass();
+  void go_on();  // with what waits in the inbox
+
+  // Replies, see server_replies.cc.
+  bool completed(Awaits awaited);
+  bool described();
+  bool on_command_complete(Bytes message);
+  bool on_error(Bytes message);
+  bool on_ready(Bytes message);
+  bool on_swallowed_ready();
+  bool on_refused_parameters(Bytes body);
+  bool on_parameter_status(Bytes message);
+  void note_tag(std::string_view tag);
+  void advance();
+  void skip_to_sync();
+  void undo(Reply& reply);
+  void forget_eaten_syncs(bool with_next);
+  void pass_on(Bytes message);
+  bool unexpected(char type);
+
+  // Cleaning, see server_cleaning.cc.
+  void clean();
+  void run_cleaning(std::string sql);
+  void next_cleaning();
+  void become_idle();
+  void logged_in();
+  void set_parameters_to_default();
+
+  void enter(ServerState next);
+  void detach_client();
+  void leave_pool();
+
+  Host* host_;
+  PoolPart* part_;
+  const std::uint64_t id_;
+  HotSlot* slot_;
+  ServerState state_ = ServerState::Resolving;
+  pool::ServerCharge charge_;
+  pool::Charge connecting_;
+  net::Stream stream_;
+  net::Address address_;
+  std::string cancel_key_;  // process id and secret, as BackendKeyData had them
+  std::unique_ptr<ServerLogin> login_;
+  WelcomeRef welcome_;
+  Parameters parameters_;
+  Parameters parameters_before_;  // while adopting_: what is true if that fails
+  ServerStatements statements_;
+  ReplyQueue replies_;
+  ClientSession* client_ = nullptr;
+  BufferPool::Lent inbox_ = BufferPool::none();  // a message that has not arrived whole
+  wire::Framer framer_;
+  bool passing_ = false;     // the message that framer_ is in goes to the client
+  bool skipping_ = false;    // the server ignores everything up to the next Sync
+  bool copying_in_ = false;  // between CopyInResponse and the end of that COPY
+  bool release_after_pass_ = false;
+  bool outdated_ = false;         // to be closed instead of used again
+  bool fresh_ = true;         // linked, and nothing was sent for the client yet
+  bool open_batch_ = false;   // something was sent since the last ReadyForQuery
+  bool ended_ = false;        // the server has said FATAL: what follows is the end
+  bool adopting_ = false;     // between a replay of parameters and its ReadyForQuery
+  std::size_t ready_pending_ = 0;  // replies to the client that end with ReadyForQuery
+  char status_ = 'I';             // of the last ReadyForQuery
+  std::uint8_t dirt_ = 0;
+  std::uint8_t set_tags_ = 0;     // since the last ReadyForQuery
+  std::uint8_t tracked_changes_ = 0;
+  std::uint8_t cancels_ = 0;      // cancel requests on their way
+  std::vector<std::string> cleaning_;  // still to run
+  std::uint64_t generation_;
+  Instant linked_at_{};
+  Instant state_since_{};
+};
+
+}  // namespace doorman::session

@@ -1,0 +1,300 @@
+// What a server says, matched with what it was asked: the reply queue at work.
+//
+// Protocol: PostgreSQL documentation, "Message Flow", "Extended Query", "COPY Operations" and
+// "Asynchronous Operations".
+#include "base/log.h"
+#include "session/client.h"
+#include "session/server.h"
+#include "session/server_login.h"
+#include "wire/error_response.h"
+#include "wire/message_reader.h"
+#include "wire/message_writer.h"
+
+namespace doorman::session {
+
+namespace {
+
+Bytes body_of(Bytes message) { return message.subspan(wire::kHeaderSize); }
+
+}  // namespace
+
+// Takes one message, or the beginning of a streamed one. False: the session has ended.
+bool ServerSession::take_message(const wire::Header& header, Bytes message) {
+  if (login_) return login_->take_message(header, message);
+  switch (header.type) {
+    case '1': pass_on(message); return completed(Awaits::Parse);
+    case '2': pass_on(message); return completed(Awaits::Bind);
+    case '3': pass_on(message); return completed(Awaits::Close);
+    case 'n': pass_on(message); return completed(Awaits::Describe);
+    case 's':
+    case 'I':
+      pass_on(message);
+      if (!replies_.empty() && replies_.front().awaits == Awaits::Query) return true;
+      return completed(Awaits::Execute);
+    case 'T':
+      pass_on(message);
+      return !framer_.at_boundary() || described();
+    case 'D':
+    case 'd':
+    case 't':
+    case 'c':
+    case 'H':
+    case 'V':
+    case 'W': pass_on(message); return true;
+    case 'G':
+      copying_in_ = true;
+      pass_on(message);
+      return true;
+    case 'C': return on_command_complete(message);
+    case 'E': return on_error(message);
+    case 'Z': return on_ready(message);
+    case 'S': return on_parameter_status(message);
+    case 'N':
+    case 'A':
+      passing_ = client_ != nullptr && !adopting_;
+      if (passing_) host_->to_client.add(message);
+      return true;
+    default: return unexpected(header.type);
+  }
+}
+
+bool ServerSession::unexpected(char type) {
+  fail(wire::sqlstate::kProtocolViolation,
+       std::string("the server sent an unexpected message of type ") + type);
+  return false;
+}
+
+// To the client, if the front of the queue says so.
+void ServerSession::pass_on(Bytes message) {
+  passing_ = client_ != nullptr && !replies_.empty() &&
+             replies_.front().deliver == Deliver::Forward;
+  if (passing_) host_->to_client.add(message);
+}
+
+bool ServerSession::completed(Awaits awaited) {
+  if (replies_.empty() || replies_.front().awaits != awaited) {
+    fail(wire::sqlstate::kProtocolViolation, "the server answered what it was not asked");
+    return false;
+  }
+  replies_.pop();
+  advance();
+  return true;
+}
+
+// A RowDescription has passed whole: it ends a Describe, and is only the beginning of a Query.
+bool ServerSession::described() {
+  if (!replies_.empty() && replies_.front().awaits == Awaits::Query) return true;
+  return completed(Awaits::Describe);
+}
+
+// Gives the answers of our own whose turn has come.
+void ServerSession::advance() {
+  while (!replies_.empty()) {
+    Reply& next = replies_.front();
+    if (next.awaits == Awaits::CopyEnd) {
+      replies_.pop();
+      continue;
+    }
+    if (next.deliver != Deliver::Local) return;
+    const char type = next.awaits == Awaits::Parse ? '1' : '3';
+    if (client_ != nullptr) host_->to_client.add_copy(wire::empty_message(type));
+    replies_.pop();
+  }
+}
+
+bool ServerSession::on_command_complete(Bytes message) {
+  pass_on(message);
+  note_tag(text_of(body_of(message)));
+  if (copying_in_) {
+    copying_in_ = false;
+    forget_eaten_syncs(/*with_next=*/false);
+  }
+  if (!replies_.empty() && replies_.front().awaits == Awaits::Query) return true;
+  return completed(Awaits::Execute);
+}
+
+// In COPY FROM STDIN the server ignores Sync and Flush; what came between the COPY and its end gets
+// no reply. With `with_next`, the first other message was taken for an error and is gone as well.
+void ServerSession::forget_eaten_syncs(bool with_next) {
+  while (replies_.size() > 1 && replies_.at(1).awaits == Awaits::Sync) {
+    if (replies_.at(1).deliver == Deliver::Forward) --ready_pending_;
+    replies_.erase(1, 1);
+  }
+  if (replies_.size() < 2) return;
+  if (replies_.at(1).awaits == Awaits::CopyEnd) {
+    replies_.erase(1, 1);
+  } else if (with_next) {
+    if (replies_.at(1).awaits == Awaits::Query) --ready_pending_;
+    undo(replies_.at(1));
+    replies_.erase(1, 1);
+  }
+}
+
+// What a command may leave behind in the session, as far as its tag tells.
+void ServerSession::note_tag(std::string_view tag) {
+  tag = tag.substr(0, tag.find('\0'));
+  switch (tag.empty() ? '\0' : tag[0]) {
+    case 'S':
+      if (tag == "SET") ++set_tags_;
+      return;
+    case 'R':
+      if (tag == "RESET") dirt_ |= dirt::kSettings;
+      return;
+    case 'D':
+      if (tag == "DECLARE CURSOR") dirt_ |= dirt::kCursors;
+      if (tag == "DEALLOCATE ALL" || tag == "DISCARD ALL") {
+        statements_.clear();
+        if (client_ != nullptr) client_->statements().clear();
+      }
+      if (tag == "DISCARD ALL") set_parameters_to_default();
+      return;
+    case 'L':
+      if (tag == "LISTEN") dirt_ |= dirt::kListens;
+      return;
+    case 'P':
+      if (tag == "PREPARE") dirt_ |= dirt::kPrepared;
+      return;
+    default: return;
+  }
+}
+
+bool ServerSession::on_error(Bytes message) {
+  const Bytes body = body_of(message);
+  if (replies_.empty()) {  // the server ends the session, or says so to one that does nothing
+    if (client_ == nullptr) {
+      fail("", wire::error_field(body, 'M'));
+      return false;
+    }
+    passing_ = true;
+    host_->to_client.add(message);
+    return true;
+  }
+  const std::string_view severity = wire::error_field(body, 'V');
+  ended_ = ended_ || severity == "FATAL" || severity == "PANIC";
+  Reply& front = replies_.front();
+  const bool swallowed = front.deliver == Deliver::Swallow;
+  if (swallowed && adopting_) return on_refused_parameters(body);
+  if (swallowed && state_ == ServerState::Cleaning) {
+    fail("", "cleaning failed: " + std::string(wire::error_field(body, 'M')));
+    return false;
+  }
+  passing_ = client_ != nullptr;
+  if (passing_) host_->to_client.add(message);
+  const bool copy_was_on = std::exchange(copying_in_, false);
+  const bool not_copy_data =
+      copy_was_on && wire::error_field(body, 'C') == wire::sqlstate::kProtocolViolation;
+  if (front.awaits == Awaits::Sync) return true;
+  if (not_copy_data) forget_eaten_syncs(/*with_next=*/true);
+  if (front.awaits != Awaits::Query) skip_to_sync();
+  return true;
+}
+
+// The server does not take the client's parameters. A client that waits for that leaves, and the
+// server is as it was; one whose query is on its way already takes the server with it.
+bool ServerSession::on_refused_parameters(Bytes body) {
+  ClientSession* client = client_;
+  if (client == nullptr) return true;
+  const std::string error = wire::as_fatal(body);
+  if (client->state() == ClientState::Preparing && !ended_) {
+    skip_to_sync();
+    parameters_ = parameters_before_;
+    detach_client();
+  }
+  client->refused_parameters(error, /*with_server=*/client_ != nullptr);
+  return state_ != ServerState::Closing;
+}
+
+// An error in the extended protocol: the server ignores everything up to the next Sync, so what
+// stands in the queue before it gets no reply and has had no effect.
+void ServerSession::skip_to_sync() {
+  std::size_t end = 0;
+  while (end < replies_.size() && replies_.at(end).awaits != Awaits::Sync) {
+    if (replies_.at(end).awaits == Awaits::Query && replies_.at(end).deliver == Deliver::Forward) {
+      --ready_pending_;
+    }
+    ++end;
+  }
+  skipping_ = end == replies_.size();
+  for (std::size_t i = end; i > 0; --i) undo(replies_.at(i - 1));  // the last one first
+  replies_.erase(0, end);
+}
+
+void ServerSession::undo(Reply& reply) {
+  if (reply.awaits == Awaits::Parse) {
+    if (reply.statement) statements_.remove(*reply.statement);
+    if (reply.client_statement && client_ != nullptr) {
+      client_->statements().remove(*reply.client_statement);
+    }
+  } else if (reply.awaits == Awaits::Close) {
+    if (reply.statement) statements_.add(reply.statement);
+    if (reply.client_statement && client_ != nullptr) {
+      client_->statements().add(reply.client_statement);
+    }
+  }
+}
+
+bool ServerSession::on_ready(Bytes message) {
+  if (replies_.empty() || message.size() != 6 ||
+      (replies_.front().awaits != Awaits::Query && replies_.front().awaits != Awaits::Sync)) {
+    return unexpected('Z');
+  }
+  const Deliver deliver = replies_.front().deliver;
+  status_ = std::to_integer<char>(message[5]);
+  slot_->transaction.store(static_cast<std::uint8_t>(status_), std::memory_order_release);
+  if (set_tags_ > 0 && (set_tags_ > 1 || tracked_changes_ != 1)) dirt_ |= dirt::kSettings;
+  set_tags_ = tracked_changes_ = 0;
+  copying_in_ = false;
+  if (deliver == Deliver::Swallow) return on_swallowed_ready();
+  --ready_pending_;
+  replies_.pop();
+  if (client_ != nullptr) {
+    host_->to_client.add(message);
+    client_->query_ended(status_, /*more=*/!replies_.empty());
+  }
+  advance();
+  if (!replies_.empty()) return true;
+  open_batch_ = false;
+  if (client_ == nullptr) return true;
+  if (part_->settings.pool_mode == config::PoolMode::Statement && status_ != 'I') {
+    client_->fail(wire::sqlstate::kFeatureNotSupported,
+                  "transaction blocks not allowed in statement pooling mode");
+    return false;
+  }
+  release_after_pass_ = status_ == 'I';
+  return true;
+}
+
+bool ServerSession::on_swallowed_ready() {
+  replies_.pop();
+  advance();
+  if (adopting_) {
+    adopting_ = false;
+    parameters_before_.reset();
+    if (client_ == nullptr) {
+      clean();
+    } else {
+      client_->parameters_adopted(parameters_);
+      if (client_->state() == ClientState::Preparing) client_->prepared();
+    }
+  } else if (state_ == ServerState::Cleaning) {
+    next_cleaning();
+  }
+  return state_ != ServerState::Closing;
+}
+
+bool ServerSession::on_parameter_status(Bytes message) {
+  wire::MessageReader reader(body_of(message));
+  const std::string_view name = reader.text();
+  const std::string_view value = reader.text();
+  if (reader.failed()) return unexpected('S');
+  if (part_->tracked(name)) {
+    parameters_ = host_->parameters.with(parameters_, name, value);
+    part_->accept(name, value, value);
+    ++tracked_changes_;
+    if (client_ != nullptr && !adopting_) client_->parameter_changed(name, value);
+  }
+  if (client_ != nullptr && !adopting_) host_->to_client.add(message);
+  return true;
+}
+
+}  // namespace doorman::session

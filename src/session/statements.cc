@@ -1,0 +1,81 @@
+#include "session/statements.h"
+
+namespace doorman::session {
+
+StatementRef StatementRegistry::intern(std::string_view body) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = entries_.find(body); found != entries_.end()) {
+    if (StatementRef shared = found->second.shared.lock()) return shared;
+    entries_.erase(found);  // its last user has just let go of it
+  }
+  const std::uint64_t id = next_id_++;
+  auto fresh = std::make_unique<Statement>(Statement{
+      .id = id, .server_name = "PGDOORMAN_" + std::to_string(id), .body = std::string(body)});
+  StatementRef shared(fresh.release(), [this](const Statement* dead) {
+    forget(dead);
+    const std::unique_ptr<const Statement> owned(dead);
+  });
+  entries_.emplace(shared->body, Entry{.statement = shared.get(), .shared = shared});
+  return shared;
+}
+
+void StatementRegistry::forget(const Statement* statement) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(statement->body);
+  if (found != entries_.end() && found->second.statement == statement) entries_.erase(found);
+}
+
+std::size_t StatementRegistry::size() const {
+  const std::lock_guard lock(mutex_);
+  return entries_.size();
+}
+
+ClientStatementRef ClientStatements::find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+void ClientStatements::add(ClientStatementRef statement) {
+  const std::string_view name = statement->name;
+  by_name_.emplace(name, std::move(statement));
+}
+
+void ClientStatements::remove(const ClientStatement& statement) {
+  const auto found = by_name_.find(statement.name);
+  if (found != by_name_.end() && found->second.get() == &statement) by_name_.erase(found);
+}
+
+bool ServerStatements::use(const Statement& statement) {
+  const auto found = places_.find(statement.id);
+  if (found == places_.end()) return false;
+  order_.splice(order_.end(), order_, found->second);
+  return true;
+}
+
+void ServerStatements::add(StatementRef statement) {
+  if (use(*statement)) return;
+  const std::uint64_t id = statement->id;
+  order_.push_back(std::move(statement));
+  places_.emplace(id, std::prev(order_.end()));
+}
+
+void ServerStatements::remove(const Statement& statement) {
+  const auto found = places_.find(statement.id);
+  if (found == places_.end()) return;
+  order_.erase(found->second);
+  places_.erase(found);
+}
+
+StatementRef ServerStatements::evict(std::size_t limit) {
+  if (places_.size() <= limit) return nullptr;
+  StatementRef oldest = order_.front();
+  remove(*oldest);
+  return oldest;
+}
+
+void ServerStatements::clear() {
+  order_.clear();
+  places_.clear();
+}
+
+}  // namespace doorman::session
