@@ -39,12 +39,12 @@ bool plain_ascii(std::string_view text) {
 
 // `text` with SASLprep applied; empty if it is refused.
 std::string prepared(std::string_view text) {
-  static const std::vector<Stringprep_table> kProfile = make_profile();
+  static const std::vector<Stringprep_table> profile = make_profile();
   for (std::size_t room = text.size() * 2 + 64;; room *= 2) {
     std::string buffer(room, '\0');
     std::copy(text.begin(), text.end(), buffer.begin());
     const int code =
-        stringprep(buffer.data(), buffer.size(), STRINGPREP_NO_UNASSIGNED, kProfile.data());
+        stringprep(buffer.data(), buffer.size(), STRINGPREP_NO_UNASSIGNED, profile.data());
     if (code == STRINGPREP_OK) {
       buffer.resize(std::strlen(buffer.c_str()));
       return buffer;

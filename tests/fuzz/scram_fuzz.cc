@@ -20,8 +20,8 @@ constexpr const char* kNonce = "clientnonce";
 constexpr const char* kServerNonce = "servernonce";
 
 const ScramVerifier& verifier() {
-  static const ScramVerifier kVerifier = doorman::auth::derive_verifier("pencil", 1, "salt");
-  return kVerifier;
+  static const ScramVerifier kept = doorman::auth::derive_verifier("pencil", 1, "salt");
+  return kept;
 }
 
 std::string_view take_line(std::string_view& rest) {
@@ -56,8 +56,8 @@ void damaged_proof(std::string_view input) {
   auto challenge = server.first(client.first());
   CHECK(challenge);
   CHECK(client.parse_server_first(*challenge));
-  static const auto kSalted = doorman::auth::salted_password("pencil", "salt", 1);
-  auto good = client.final_with_salted_password(kSalted);
+  static const auto salted = doorman::auth::salted_password("pencil", "salt", 1);
+  auto good = client.final_with_salted_password(salted);
   CHECK(good);
 
   std::string message = *good;

@@ -21,8 +21,8 @@ constexpr const char* kClientFinal =
 constexpr const char* kServerFinal = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 
 const ScramVerifier& pencil() {
-  static const ScramVerifier kVerifier = derive_verifier("pencil", 4096, *base64_decode(kSalt));
-  return kVerifier;
+  static const ScramVerifier verifier = derive_verifier("pencil", 4096, *base64_decode(kSalt));
+  return verifier;
 }
 
 // A server that has sent its challenge of the RFC.
