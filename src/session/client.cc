@@ -37,6 +37,10 @@ void ClientSession::start() {
   stream_.want_read(true);
 }
 
+void ClientSession::settle_login() {
+  if (login_done_) login_.reset();
+}
+
 void ClientSession::enter(ClientState next) {
   CHECK(may_follow(state_, next));
   state_ = next;

@@ -17,6 +17,7 @@
 #include "session/client_state.h"
 #include "session/host.h"
 #include "session/pool_part.h"
+#include "session/reply_queue.h"
 #include "session/statements.h"
 #include "wire/framer.h"
 
@@ -72,9 +73,7 @@ class ClientSession final : public pool::Waiter,
   void welcome();
   void wait_for_server();
   // Deletes the Login once it has done its work; not from within it.
-  void settle_login() {
-    if (login_done_) login_.reset();
-  }
+  void settle_login();
   bool logging_in() const { return login_ != nullptr && !login_done_; }
   net::Stream& stream() { return stream_; }
   void send(std::string_view bytes);
@@ -126,7 +125,6 @@ class ClientSession final : public pool::Waiter,
                     std::string_view new_head);
   void forward(const wire::Header& header, Bytes& input);
   void discard(const wire::Header& header, Bytes& input);
-  void answer_locally(Awaits awaits, ClientStatementRef closed);
   bool shares_statements() const;
   bool check_length(const wire::Header& header);
 

@@ -21,6 +21,7 @@
 #include "net/event.h"
 #include "net/gather.h"
 #include "net/resolver.h"
+#include "net/socket_options.h"
 #include "pool/shared_pool.h"
 #include "session/hot_slot.h"
 #include "session/parameters.h"
@@ -41,6 +42,9 @@ struct Rules {
   std::shared_ptr<const auth::Users> users;
 };
 using RulesRef = std::shared_ptr<const Rules>;
+
+// The socket options that the configuration asks for.
+net::SocketOptions socket_options(const config::Settings& settings);
 
 // The database that we are ourselves. Implemented by the console, a layer above.
 class LocalDatabase {

@@ -157,7 +157,7 @@ bool Login::add_parameter(const Parameter& parameter) {
 
 void Login::ask_password() {
   using enum config::AuthType;
-  using enum auth::Secret::Kind;
+  using Kind = auth::Secret::Kind;
   switch (method_) {
     case Any: authenticated(); return;
     case Trust:
@@ -170,20 +170,20 @@ void Login::ask_password() {
       return;
     case Plain: client_.send(wire::authentication(kAskPlain, {})); return;
     case Md5:
-      if (secret_.kind != Scram && secret_.kind != None) {
+      if (secret_.kind != Kind::Scram && secret_.kind != Kind::None) {
         const std::string random = auth::random_bytes(salt_.size());
         std::copy_n(bytes_of(random).begin(), salt_.size(), salt_.begin());
         client_.send(wire::authentication(kAskMd5, random));
         return;
       }
-      if (secret_.kind == None) {  // unknown, or without a password: looks as if it had one
+      if (secret_.kind == Kind::None) {  // unknown, or without a password: looks as if it had one
         client_.send(wire::authentication(kAskMd5, auth::random_bytes(salt_.size())));
         return;
       }
       method_ = config::AuthType::Scram;
       ask_scram();
       return;
-    case config::AuthType::Scram: ask_scram(); return;
+    case Scram: ask_scram(); return;
     case Cert:
     case Hba:
     case Ldap:
