@@ -20,7 +20,7 @@ class Case:
     steps: list
     modes: tuple = ALL
     cut: bool = False  # short enough to be sent once more for each way to cut it in two
-    own_words: bool = False  # of errors, only severity and SQLSTATE are compared
+    refused: bool = False  # both end the connection; PostgreSQL's words for it are not asked for
     login: dict = dataclasses.field(default_factory=dict)
 
 
@@ -39,7 +39,7 @@ def comparable(messages):
         result.append((kind, body))
     if any(kind == "R" for kind, _ in result):
         parameters = sorted(body for kind, body in result if kind == "S")
-        result = [message for message in result if message[0] != "S"] + [("S", parameters)]
+        result = [("S", parameters)] + [message for message in result if message[0] != "S"]
     return result
 
 
@@ -63,11 +63,6 @@ def wait_for(connection, ends):
     return messages
 
 
-def without_words(messages):
-    return [(kind, {name: body.get(name) for name in "SC"}) if kind == "E" else (kind, body)
-            for kind, body in messages]
-
-
 def talk(peer, steps, database, send=None, **login):
     """What each step brings back."""
     answers = []
@@ -81,14 +76,19 @@ def talk(peer, steps, database, send=None, **login):
     return answers
 
 
-def compare(expected, found, what="", own_words=False):
-    if own_words:
-        expected = [without_words(step) for step in expected]
-        found = [without_words(step) for step in found]
+def compare(expected, found, what=""):
     for number, (wanted, got) in enumerate(zip(expected, found)):
         assert short(got) == short(wanted), f"{what} step {number}"
         assert got == wanted, f"{what} step {number}: large bodies differ"
     assert len(found) == len(expected)
+
+
+def check_refusal(expected, found):
+    """Both ended the connection, and what the pooler said about it has PostgreSQL's SQLSTATE."""
+    assert expected[-1][-1] == found[-1][-1] == ("closed", b"")
+    for kind, body in found[-1]:
+        if kind == "E":
+            assert (body["S"], body["C"]) in (("FATAL", "08P01"), ("ERROR", "22012"))
 
 
 def raw(peer, data, ends):

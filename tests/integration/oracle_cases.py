@@ -202,11 +202,11 @@ COPY = [
 # on without losing a server, the words of the refusal are its own.
 BAD = [
     one("terminate", frame("X"), "."),
-    one("unknown message type", frame("z", b"??"), ".", own_words=True),
-    one("length below four", b"Q\0\0\0\3", ".", own_words=True),
-    one("length of zero", b"Q\0\0\0\0", ".", own_words=True),
-    one("negative length", b"Q\xff\xff\xff\xff", ".", own_words=True),
-    one("password without being asked", frame("p", b"x\0"), ".", own_words=True),
+    one("unknown message type", frame("z", b"??"), ".", refused=True),
+    one("length below four", b"Q\0\0\0\3", ".", refused=True),
+    one("length of zero", b"Q\0\0\0\0", ".", refused=True),
+    one("negative length", b"Q\xff\xff\xff\xff", ".", refused=True),
+    one("password without being asked", frame("p", b"x\0"), ".", refused=True),
     one("query without its end", frame("Q", b"select 1"), "Z"),
     one("bytes after the query's end", frame("Q", b"select 1\0more"), "Z"),
     one("bind cut short", parse("select 1") + frame("B", b"\0\0\0\0\0\7") + SYNC, "Z"),
@@ -217,7 +217,7 @@ BAD = [
     one("execute cut short", frame("E", b"\0") + SYNC, "Z"),
     one("sync with a body", frame("S", b"abc") + SYNC, "ZZ"),
     one("function call cut short", frame("F", b"\0\0"), "Z"),
-    one("error, then unknown type while skipping", FAILS + frame("z"), ".", own_words=True),
+    one("error, then unknown type while skipping", FAILS + frame("z"), ".", refused=True),
 ]
 
 LARGE = [
