@@ -108,9 +108,10 @@ class Cluster:
                                autocommit=True, **options)
 
     def ask(self, query, *values):
-        """The rows of one query, past the pooler."""
+        """The rows of one query (none if it gives no result), past the pooler."""
         with self.connect("postgres") as connection:
-            return connection.execute(query, values or None).fetchall()
+            cursor = connection.execute(query, values or None)
+            return cursor.fetchall() if cursor.description else []
 
     def secret(self, user):
         """What PostgreSQL stores for the user's password."""
