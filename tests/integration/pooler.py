@@ -57,9 +57,9 @@ class Pooler:
         self.sections = sections
         self.process = None
         # The unprivileged user may not reach the build folder (a clone in /root, say).
-        self._binary = os.path.join(self.folder, "pg_doorman")
-        shutil.copy(binary(), self._binary)
-        os.chmod(self._binary, 0o755)
+        self.program = os.path.join(self.folder, "pg_doorman")
+        shutil.copy(binary(), self.program)
+        os.chmod(self.program, 0o755)
 
     def write(self):
         """Writes the files anew from the members."""
@@ -81,7 +81,7 @@ class Pooler:
         for attempt in range(5):
             self.port = process.free_port()
             self.write()
-            self.process = process.start([self._binary, self.ini], self.log, cwd=self.folder)
+            self.process = process.start([self.program, self.ini], self.log, cwd=self.folder)
             if process.until(self._listens_or_ended, f"the pooler listens:\n{self.read_log()}",
                              patience=20) == "listens":
                 return self
