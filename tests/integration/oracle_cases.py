@@ -166,7 +166,8 @@ COPY = [
     one("copy, then more statements", query(COPY_TABLE + "copy c from stdin; select count(*) from "
         "c; copy c to stdout") + copy_data("5\tq\n") + COPY_DONE),
     one("two copies in one query", query(COPY_TABLE + "copy c from stdin; copy c from stdin; "
-        "select a + 0 as a, b || '' as b from c") + copy_data("1\tx\n") + COPY_DONE + copy_data("2\ty\n") + COPY_DONE),
+        "select a + 0 as a, b || '' as b from c") + copy_data("1\tx\n") +
+        COPY_DONE + copy_data("2\ty\n") + COPY_DONE),
     one("copy out", query("copy (select g from generate_series(1, 1000) g) to stdout"), cut=True),
     one("copy out binary", query("copy (select 1, 'x') to stdout (format binary)")),
     one("copy out fails late", query("copy (select 1 / (500 - g) from generate_series(1, 1000) g) "
@@ -186,7 +187,8 @@ COPY = [
     Case("extended copy in, one write", [
         (query("begin; " + COPY_TABLE), "Z"),
         (parse("copy c from stdin") + bind() + execute() + copy_data("1\tx\n") + COPY_DONE + SYNC,
-         "Z"), (query("select a + 0 as a, b || '' as b from c"), "Z"), (query("rollback"), "Z")], modes=TRANSACTIONS),
+         "Z"), (query("select a + 0 as a, b || '' as b from c"), "Z"),
+        (query("rollback"), "Z")], modes=TRANSACTIONS),
     Case("extended copy fail", [
         (query("begin; " + COPY_TABLE), "Z"),
         (parse("copy c from stdin") + bind() + execute() + FLUSH, "G"),
@@ -198,8 +200,8 @@ COPY = [
         (query("rollback"), "Z")], modes=TRANSACTIONS),
 ]
 
-# What ends the connection, or should: messages no client may send. Where the pooler cannot pass them
-# on without losing a server, the words of the refusal are its own.
+# What ends the connection, or should: messages no client may send. Where the pooler cannot pass
+# them on without losing a server, the words of the refusal are its own.
 BAD = [
     one("terminate", frame("X"), "."),
     one("unknown message type", frame("z", b"??"), ".", refused=True),

@@ -82,14 +82,14 @@ class Pooler:
             self.port = process.free_port()
             self.write()
             self.process = process.start([self.program, self.ini], self.log, cwd=self.folder)
-            if process.until(self._listens_or_ended, f"the pooler listens:\n{self.read_log()}",
+            if process.until(self.listens_or_ended, f"the pooler listens:\n{self.read_log()}",
                              patience=20) == "listens":
                 return self
             if "in use" not in self.read_log() or attempt == 4:
                 break
         raise AssertionError(f"the pooler ended with {self.process.returncode}:\n{self.read_log()}")
 
-    def _listens_or_ended(self):
+    def listens_or_ended(self):
         if self.process.poll() is not None:
             return "ended"
         try:

@@ -76,8 +76,9 @@ def check_next(postgres, pooler, database, what):
         assert connection.ask("insert into left_behind values (0)")[-1] == ("Z", b"I")
         assert connection.ask("delete from left_behind")[-1] == ("Z", b"I")
     assert time.monotonic() - started < 5, f"{what}: the next client waited"
-    process.until(lambda: not postgres.ask("select 1 from pg_stat_activity where usename = 'tester' "
-                                           "and state <> 'idle'"), f"{what}: PostgreSQL is at rest")
+    process.until(lambda: not postgres.ask(
+        "select 1 from pg_stat_activity where usename = 'tester' and state <> 'idle'"),
+                  f"{what}: PostgreSQL is at rest")
 
 
 @pytest.mark.parametrize("reset", (False, True), ids=("fin", "rst"))

@@ -154,7 +154,7 @@ def test_database_defaults_to_the_user(postgres, pooler):
                                               ((3, 9999), b""), ((3, 0), b"_pq_.new\0on\0"),
                                               ((3, 2), b"_pq_.a\0x\0_pq_.b\0y\0")])
 def test_newer_minor_versions_are_negotiated(postgres, pooler, version, options):
-    """As PostgreSQL 15 does, save that a pooler may speak the minor version that it is asked for."""
+    """As PostgreSQL 15 does, save that the pooler may know the version that it is asked for."""
     data = wire.startup_raw(USER + options + b"\0", version)
     expected, found = (oracle.raw(peer, data, "Z") for peer in (postgres, pooler))
     negotiated = [[body for kind, body in messages if kind == "v"]
