@@ -3,6 +3,7 @@
 Not for anything that speaks PostgreSQL: see cluster.py, pooler.py and wire.py.
 """
 
+import ctypes
 import os
 import pwd
 import random
@@ -54,13 +55,24 @@ def free_port():
                 continue
 
 
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent():
+    """In a child: it gets SIGQUIT when the test is killed (a time-out, say), so that nothing stays.
+    """
+    LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0)
+
+
 def start(command, log, env=None, cwd="/"):
     """Starts `command` as the unprivileged user, with its output in the file `log`."""
     uid, gid = unprivileged()
     options = {"user": uid, "group": gid, "extra_groups": []} if os.geteuid() == 0 else {}
     with open(log, "ab") as output:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                env=env, cwd=cwd, start_new_session=True, **options)
+                                env=env, cwd=cwd, start_new_session=True,
+                                preexec_fn=end_with_parent, **options)
 
 
 def stop(process, signals=(signal.SIGTERM,), patience=15.0):
