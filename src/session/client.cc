@@ -94,6 +94,7 @@ void ClientSession::on_readable() {
 
 void ClientSession::go_on() {
   if (state_ == ClientState::Closing || !inbox_) return;
+  stalled_ = false;
   Bytes input = inbox_->bytes();
   const std::size_t before = input.size();
   take_input(input);
@@ -110,11 +111,11 @@ void ClientSession::resume_reading() {
     wanted = wanted && server_->stream().unsent() == 0 && server_->replies().size() < kMaxReplies;
   }
   const bool held = state_ == ClientState::Waiting || state_ == ClientState::Preparing ||
-                    awaits_console_ || !wanted;
+                    awaits_console_ || stalled_ || !wanted;
   if (held && inbox_ && inbox_->size() >= kMaxWaitingInput) wanted = false;
   const bool was_off = !stream_.wants_read();
   stream_.want_read(wanted);
-  if (wanted && was_off && inbox_ && server_ != nullptr && !ListNode<InReady>::linked()) {
+  if (inbox_ && server_ != nullptr && (stalled_ ? server_->names_are_settled() : wanted && was_off)) {
     host_->wake(*this);
   }
 }
@@ -180,7 +181,7 @@ bool ClientSession::take_without_server(const wire::Header& header, Bytes& input
     close("client close request");
     return false;
   }
-  if (header.type == 'S') {
+  if (header.type == 'S' && header.length == 4) {
     discard(header, input);
     answer_sync();
     return true;

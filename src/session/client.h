@@ -117,6 +117,7 @@ class ClientSession final : public pool::Waiter,
   // client_messages.cc: what is done with each message for a server.
   bool relay(const wire::Header& header, Bytes& input);
   void query_begins();
+  bool names_are_settled();
   bool relay_extended(const wire::Header& header, Bytes& input);
   bool relay_parse(const wire::Header& header, Bytes& input);
   bool relay_bind(const wire::Header& header, Bytes& input);
@@ -135,6 +136,7 @@ class ClientSession final : public pool::Waiter,
   bool discarding_ = false;     // the message that framer_ is in goes nowhere
   bool skipping_to_sync_ = false;  // without a server: an error was answered, Sync ends it
   bool awaits_console_ = false;
+  bool stalled_ = false;     // the next message depends on how an earlier one ends
   bool login_done_ = false;  // login_ is to go as soon as nobody is inside of it
   wire::Framer framer_;
   net::Stream stream_;

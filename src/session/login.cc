@@ -47,12 +47,11 @@ bool Login::take_startup(Bytes& input) {
     return false;
   }
   if (!*length || input.size() < **length) return false;
+  const unsigned major = read_u16(input.data() + 4);
   auto packet = wire::parse_startup(input.first(**length));
   input = input.subspan(**length);
   if (!packet) {
-    const bool version = packet.error().message.starts_with("unsupported");
-    client_.fail(version ? wire::sqlstate::kFeatureNotSupported : wire::sqlstate::kProtocolViolation,
-                 packet.error().message);
+    refuse_startup(packet.error().message, major);
     return false;
   }
   if (auto* cancel = std::get_if<wire::CancelRequest>(&*packet)) {
@@ -67,6 +66,17 @@ bool Login::take_startup(Bytes& input) {
   }
   client_.send("N");  // neither TLS nor GSSAPI encryption: the client decides whether to go on
   return client_.state() == ClientState::Startup;
+}
+
+void Login::refuse_startup(const std::string& message, unsigned major) {
+  if (major < 3) {  // such a client understands protocol 2's error only: 'E' and a text
+    client_.send("EFATAL:  " + message + "\n" + '\0');
+    client_.close(message);
+    return;
+  }
+  const bool version = message.starts_with("unsupported");
+  client_.fail(version ? wire::sqlstate::kFeatureNotSupported : wire::sqlstate::kProtocolViolation,
+               message);
 }
 
 void Login::begin(wire::Startup startup) {
