@@ -38,6 +38,7 @@ HelperThreads::~HelperThreads() {
     dropped.swap(queue_);
   }
   wake_.notify_all();
+  dropped.clear();
   for (std::thread& thread : threads_) thread.join();
 }
 

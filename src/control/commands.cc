@@ -98,8 +98,7 @@ Totals Commands::totals() {
   Totals all;
   all[std::string(kConsoleDatabase)] = own_;
   daemon_.visit_workers([&all](daemon::Worker& worker) {
-    worker.each_pool(
-        [&all](session::PoolPart& part) { all[part.database()].add(part.counters); });
+    worker.each_pool([&all](session::PoolPart& part) { all[part.database()].add(part.counters); });
   });
   return all;
 }

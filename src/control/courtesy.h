@@ -1,5 +1,5 @@
-// What drivers and health checks ask of every PostgreSQL, answered without doing anything: SELECT 1,
-// and SHOW and SET of the parameters that they want to be sure of at login.
+// What drivers and health checks ask of every PostgreSQL, answered without doing anything: SELECT
+// 1, and SHOW and SET of the parameters that they want to be sure of at login.
 #pragma once
 
 #include <optional>

@@ -106,15 +106,15 @@ Row pool_row(std::string_view database, std::string_view user, const PoolLine& l
 }  // namespace
 
 Outcome show_databases(Commands& commands, const Arguments& /*arguments*/) {
-  Table table = {.columns = columns({{Type::Text, "name host"},
-                                     {Type::Int4, "port"},
-                                     {Type::Text, "database force_user"},
-                                     {Type::Int4,
-                                      "pool_size min_pool_size reserve_pool_size server_lifetime"},
-                                     {Type::Text, "pool_mode load_balance_hosts"},
-                                     {Type::Int4,
-                                      "max_connections current_connections max_client_connections "
-                                      "current_client_connections paused disabled"}})};
+  Table table = {
+      .columns = columns({{Type::Text, "name host"},
+                          {Type::Int4, "port"},
+                          {Type::Text, "database force_user"},
+                          {Type::Int4, "pool_size min_pool_size reserve_pool_size server_lifetime"},
+                          {Type::Text, "pool_mode load_balance_hosts"},
+                          {Type::Int4,
+                           "max_connections current_connections max_client_connections "
+                           "current_client_connections paused disabled"}})};
   const config::Config& config = commands.config();
   std::set<std::string> names;
   for (const auto& [name, database] : config.databases) names.insert(name);

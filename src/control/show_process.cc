@@ -29,8 +29,7 @@ Outcome show_state(Commands& commands, const Arguments& /*arguments*/) {
 Outcome show_config(Commands& commands, const Arguments& /*arguments*/) {
   Table table = {.columns = columns({{Type::Text, "key value default changeable"}})};
   for (const config::ShownSetting& each : config::show(commands.config().settings)) {
-    table.rows.push_back(
-        row(each.key, each.value, each.default_value, yes_or_no(each.reloadable)));
+    table.rows.push_back(row(each.key, each.value, each.default_value, yes_or_no(each.reloadable)));
   }
   return shown(std::move(table));
 }
@@ -66,21 +65,15 @@ Outcome show_lists(Commands& commands, const Arguments& /*arguments*/) {
   const Sizes sizes = count(daemon);
   const net::Resolver::Counters names = daemon.shared().resolver.counters();
   const std::size_t databases = commands.config().databases.size() + 1;  // the console's is one
-  return shown({.columns = columns({{Type::Text, "list"}, {Type::Int4, "items"}}),
-                .rows = {row("databases", databases),
-                         row("users", daemon.registry().users().size()),
-                         row("peers", 0),
-                         row("pools", daemon.registry().pools()),
-                         row("peer_pools", 0),
-                         row("free_clients", 0),
-                         row("used_clients", sizes.clients),
-                         row("login_clients", sizes.logins),
-                         row("free_servers", 0),
-                         row("used_servers", sizes.servers),
-                         row("dns_names", names.names),
-                         row("dns_zones", 0),
-                         row("dns_queries", names.queries),
-                         row("dns_pending", names.pending)}});
+  return shown(
+      {.columns = columns({{Type::Text, "list"}, {Type::Int4, "items"}}),
+       .rows = {row("databases", databases), row("users", daemon.registry().users().size()),
+                row("peers", 0), row("pools", daemon.registry().pools()), row("peer_pools", 0),
+                row("free_clients", 0), row("used_clients", sizes.clients),
+                row("login_clients", sizes.logins), row("free_servers", 0),
+                row("used_servers", sizes.servers), row("dns_names", names.names),
+                row("dns_zones", 0), row("dns_queries", names.queries),
+                row("dns_pending", names.pending)}});
 }
 
 Outcome show_mem(Commands& commands, const Arguments& /*arguments*/) {
@@ -88,18 +81,17 @@ Outcome show_mem(Commands& commands, const Arguments& /*arguments*/) {
   const auto line = [](std::string_view name, std::size_t size, std::size_t used) {
     return row(name, size, used, /*free*/ 0, size * used);
   };
-  return shown({.columns = columns({{Type::Text, "name"},
-                                    {Type::Int4, "size used free"},
-                                    {Type::Int8, "memtotal"}}),
-                .rows = {line("client", sizeof(session::ClientSession),
-                              sizes.clients + sizes.logins),
-                         line("server", sizeof(session::ServerSession), sizes.servers),
-                         line("buffer", BufferPool::kSize, sizes.buffers)}});
+  return shown(
+      {.columns = columns(
+           {{Type::Text, "name"}, {Type::Int4, "size used free"}, {Type::Int8, "memtotal"}}),
+       .rows = {line("client", sizeof(session::ClientSession), sizes.clients + sizes.logins),
+                line("server", sizeof(session::ServerSession), sizes.servers),
+                line("buffer", BufferPool::kSize, sizes.buffers)}});
 }
 
 Outcome show_dns_hosts(Commands& commands, const Arguments& /*arguments*/) {
-  Table table = {.columns = columns(
-                     {{Type::Text, "hostname"}, {Type::Int8, "ttl"}, {Type::Text, "addrs"}})};
+  Table table = {
+      .columns = columns({{Type::Text, "hostname"}, {Type::Int8, "ttl"}, {Type::Text, "addrs"}})};
   for (const net::Resolver::Entry& entry : commands.daemon().shared().resolver.entries()) {
     std::string addresses;
     for (const net::Address& address : entry.answer->addresses) {
@@ -118,9 +110,9 @@ Outcome show_dns_zones(Commands& /*commands*/, const Arguments& /*arguments*/) {
 }
 
 Outcome show_peers(Commands& /*commands*/, const Arguments& /*arguments*/) {
-  return shown({.columns = columns({{Type::Int4, "peer_id"},
-                                    {Type::Text, "host"},
-                                    {Type::Int4, "port pool_size"}})});
+  return shown(
+      {.columns = columns(
+           {{Type::Int4, "peer_id"}, {Type::Text, "host"}, {Type::Int4, "port pool_size"}})});
 }
 
 Outcome show_peer_pools(Commands& /*commands*/, const Arguments& /*arguments*/) {

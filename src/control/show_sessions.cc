@@ -20,7 +20,8 @@ using session::ServerState;
 // A moment of the steady clock as the time of day that it was.
 Cell time_of(Instant at) {
   if (at == Instant()) return std::nullopt;
-  const auto ago = std::chrono::duration_cast<std::chrono::system_clock::duration>(clock_now() - at);
+  const auto ago =
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(clock_now() - at);
   const std::time_t then =
       std::chrono::system_clock::to_time_t(std::chrono::system_clock::now() - ago);
   std::tm parts{};
@@ -77,8 +78,7 @@ Table session_table() {
 
 Row client_row(ClientSession& client) {
   const bool on_console = client.state() == ClientState::Console;
-  const Ends ends =
-      ends_of(client.peer(), client.fd(), client.host().settings().listen_port);
+  const Ends ends = ends_of(client.peer(), client.fd(), client.host().settings().listen_port);
   const Duration waited = client.state() == ClientState::Waiting
                               ? client.host().now() - client.request_at()
                               : Duration::zero();
@@ -98,12 +98,11 @@ Row client_row(ClientSession& client) {
 
 Row server_row(ServerSession& server) {
   session::PoolPart& part = server.part();
-  const Ends ends =
-      ends_of(server.address(), server.stream().fd(), part.settings.database.port);
+  const Ends ends = ends_of(server.address(), server.stream().fd(), part.settings.database.port);
   const Instant asked = server.linked_at() == Instant() ? server.created_at : server.linked_at();
   const ClientSession* client = server.client();
-  return row("S", part.user(), part.database(), "none", session::name_of(server.state()),
-             ends.host, ends.port, ends.local_host, ends.local_port, time_of(server.created_at),
+  return row("S", part.user(), part.database(), "none", session::name_of(server.state()), ends.host,
+             ends.port, ends.local_host, ends.local_port, time_of(server.created_at),
              time_of(asked), 0, 0, server.close_needed(), pointer(server.id()),
              client != nullptr ? pointer(client->id()) : cell(""), server.backend_pid(), "",
              application_name(server.parameters()), server.statements().size(), server.id());

@@ -32,8 +32,8 @@ Outcome show_stats(Commands& commands, const Arguments& /*arguments*/) {
 }
 
 Outcome show_stats_totals(Commands& commands, const Arguments& /*arguments*/) {
-  Table table = {.columns = counter_columns(&Counter::plain_total, "",
-                                            columns({{Type::Text, "database"}}))};
+  Table table = {
+      .columns = counter_columns(&Counter::plain_total, "", columns({{Type::Text, "database"}}))};
   for (const auto& [database, counters] : commands.totals()) {
     Row line = row(database);
     for (const Counter& counter : counter_table()) line.push_back(cell(counters.*counter.value));
@@ -43,8 +43,8 @@ Outcome show_stats_totals(Commands& commands, const Arguments& /*arguments*/) {
 }
 
 Outcome show_stats_averages(Commands& commands, const Arguments& /*arguments*/) {
-  Table table = {.columns = counter_columns(&Counter::plain_average, "",
-                                            columns({{Type::Text, "database"}}))};
+  Table table = {
+      .columns = counter_columns(&Counter::plain_average, "", columns({{Type::Text, "database"}}))};
   for (const auto& [database, counters] : commands.totals()) {
     Row line = row(database);
     for (const Counter& counter : counter_table()) {
@@ -62,8 +62,8 @@ Outcome show_totals(Commands& commands, const Arguments& /*arguments*/) {
     table.rows.push_back(row("total_" + std::string(counter.summed_name), all.*counter.value));
   }
   for (const Counter& counter : counter_table()) {
-    table.rows.push_back(row("avg_" + std::string(counter.summed_name),
-                             commands.history().average_of_all(counter)));
+    table.rows.push_back(
+        row("avg_" + std::string(counter.summed_name), commands.history().average_of_all(counter)));
   }
   return shown(std::move(table));
 }

@@ -22,11 +22,11 @@ using Totals = std::map<std::string, Counters>;  // by database
 
 struct Counter {
   enum class Average { PerSecond, PerTransaction, PerQuery };
-  std::string_view total_name;    // behind total_ in SHOW STATS
-  std::string_view average_name;  // behind avg_ in SHOW STATS
-  std::string_view plain_total;   // in SHOW STATS_TOTALS
-  std::string_view plain_average; // in SHOW STATS_AVERAGES
-  std::string_view summed_name;   // behind total_ and avg_ in SHOW TOTALS
+  std::string_view total_name;     // behind total_ in SHOW STATS
+  std::string_view average_name;   // behind avg_ in SHOW STATS
+  std::string_view plain_total;    // in SHOW STATS_TOTALS
+  std::string_view plain_average;  // in SHOW STATS_AVERAGES
+  std::string_view summed_name;    // behind total_ and avg_ in SHOW TOTALS
   std::uint64_t Counters::*value;
   Average average;
 };

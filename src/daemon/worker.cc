@@ -113,7 +113,7 @@ void Worker::tick() {
 // ---- Sessions ---------------------------------------------------------------------------------
 
 void Worker::add_client(UniqueFd fd, const net::Address& peer) {
-  if (auto set = net::apply_options(fd.get(), net::socket_options(settings())); !set) {
+  if (auto set = net::set_socket_options(fd.get(), session::socket_options(settings())); !set) {
     log(LogLevel::Warning, "{}: {}", peer.text(), set.error().message);
   }
   auto client = std::make_unique<ClientSession>(*this, std::move(fd), peer);
@@ -160,7 +160,8 @@ PoolPart* Worker::pool_part(const std::string& database, const std::string& user
     known->configure(std::move(part_settings));
     return known;
   }
-  auto part = std::make_unique<PoolPart>(*this, *this, shared.registry.pool(database, user),
+  pool::Hands& hands = *this;
+  auto part = std::make_unique<PoolPart>(*this, hands, shared.registry.pool(database, user),
                                          std::move(part_settings));
   part_of_.emplace(&part->pool, part.get());
   return parts_.emplace(std::pair(database, user), std::move(part)).first->second.get();
@@ -194,13 +195,13 @@ bool Worker::usable(pool::Server& server) {
   return static_cast<ServerSession&>(server).usable(now());
 }
 
-void Worker::send_server(pool::Pool& pool, pool::Server& server, int worker) {
+void Worker::send_server(pool::Pool& pool, pool::Server& server, int to) {
   auto& session = static_cast<ServerSession&>(server);
   auto found = servers_.find(session.id());
   std::unique_ptr<ServerSession> owned = std::move(found->second);
   servers_.erase(found);
   session.leave_worker();
-  Worker* other = all_[static_cast<std::size_t>(worker)];
+  Worker* other = all_[static_cast<std::size_t>(to)];
   other->post([other, owned = std::move(owned), database = pool.shared().database.name,
                user = pool.shared().user.name]() mutable {
     other->receive_server(std::move(owned), database, user);
@@ -218,8 +219,8 @@ void Worker::receive_server(std::unique_ptr<ServerSession> server, const std::st
   part->pool.add_idle(joined, now());
 }
 
-void Worker::poke(pool::Pool& pool, int worker) {
-  Worker* other = all_[static_cast<std::size_t>(worker)];
+void Worker::poke(pool::Pool& pool, int to) {
+  Worker* other = all_[static_cast<std::size_t>(to)];
   other->post([other, database = pool.shared().database.name, user = pool.shared().user.name] {
     if (PoolPart* part = other->find_part(database, user)) part->pool.touch();
   });
@@ -266,6 +267,14 @@ void Worker::drain() {
     if (client->state() == ClientState::Closing || client->in_transaction()) continue;
     client->fail(wire::sqlstate::kAdminShutdown, "terminating connection due to administrator command");
   }
+}
+
+std::size_t Worker::pool_clients() const {
+  std::size_t count = 0;
+  for (const auto& [id, client] : clients_) {
+    if (client->state() != ClientState::Closing && client->state() != ClientState::Console) ++count;
+  }
+  return count;
 }
 
 void Worker::end_all(std::string_view reason) {

@@ -58,6 +58,8 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   void each_server(Visit visit) {
     for (auto& [id, server] : servers_) visit(*server);
   }
+  // Without those of the console.
+  std::size_t pool_clients() const;
   std::size_t cancel_requests() const { return cancel_requests_.size(); }
   std::size_t server_count() const { return servers_.size(); }
 

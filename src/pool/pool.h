@@ -105,7 +105,7 @@ class Pool {
   void refuse_all(const std::string& error_message);
 
   bool paused() const { return shared_.database.paused.load(std::memory_order_relaxed); }
-  SharedPool& shared() { return shared_; }
+  SharedPool& shared() const { return shared_; }
   int connecting() const { return connecting_; }
   IntrusiveList<Waiter, InQueue>& waiting() { return waiting_; }
   IntrusiveList<Server, InIdle>& idle() { return idle_; }

@@ -19,7 +19,7 @@ CancelRequest::CancelRequest(Host& host, const net::Address& address, std::strin
 bool CancelRequest::start() {
   UniqueFd fd(::socket(address_.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return false;
-  if (::connect(fd.get(), address_.get(), address_.size()) != 0 && errno != EINPROGRESS &&
+  if (::connect(fd.get(), address_.get(), address_.length()) != 0 && errno != EINPROGRESS &&
       errno != EAGAIN) {
     return false;
   }

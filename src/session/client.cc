@@ -37,6 +37,10 @@ void ClientSession::start() {
   stream_.want_read(true);
 }
 
+void ClientSession::settle_login() {
+  if (login_done_) login_.reset();
+}
+
 void ClientSession::enter(ClientState next) {
   CHECK(may_follow(state_, next));
   state_ = next;
@@ -90,6 +94,7 @@ void ClientSession::on_readable() {
 
 void ClientSession::go_on() {
   if (state_ == ClientState::Closing || !inbox_) return;
+  stalled_ = false;
   Bytes input = inbox_->bytes();
   const std::size_t before = input.size();
   take_input(input);
@@ -106,11 +111,11 @@ void ClientSession::resume_reading() {
     wanted = wanted && server_->stream().unsent() == 0 && server_->replies().size() < kMaxReplies;
   }
   const bool held = state_ == ClientState::Waiting || state_ == ClientState::Preparing ||
-                    awaits_console_ || !wanted;
+                    awaits_console_ || stalled_ || !wanted;
   if (held && inbox_ && inbox_->size() >= kMaxWaitingInput) wanted = false;
   const bool was_off = !stream_.wants_read();
   stream_.want_read(wanted);
-  if (wanted && was_off && inbox_ && server_ != nullptr && !ListNode<InReady>::linked()) {
+  if (inbox_ && server_ != nullptr && (stalled_ ? server_->names_are_settled() : wanted && was_off)) {
     host_->wake(*this);
   }
 }
@@ -176,7 +181,7 @@ bool ClientSession::take_without_server(const wire::Header& header, Bytes& input
     close("client close request");
     return false;
   }
-  if (header.type == 'S') {
+  if (header.type == 'S' && header.length == 4) {
     discard(header, input);
     answer_sync();
     return true;
@@ -241,7 +246,7 @@ bool ClientSession::console_query(const wire::Header& header, Bytes& input) {
   input = input.subspan(header.total());
   awaits_console_ = true;
   Host& host = *host_;
-  host.local->query(local_user_, std::move(sql), [&host, id = id_](const std::string& reply) {
+  host.local->query(host, local_user_, std::move(sql), [&host, id = id_](const std::string& reply) {
     ClientSession* client = host.find_client(id);
     if (client == nullptr) return;
     client->awaits_console_ = false;

@@ -17,6 +17,7 @@
 #include "session/client_state.h"
 #include "session/host.h"
 #include "session/pool_part.h"
+#include "session/reply_queue.h"
 #include "session/statements.h"
 #include "wire/framer.h"
 
@@ -72,9 +73,7 @@ class ClientSession final : public pool::Waiter,
   void welcome();
   void wait_for_server();
   // Deletes the Login once it has done its work; not from within it.
-  void settle_login() {
-    if (login_done_) login_.reset();
-  }
+  void settle_login();
   bool logging_in() const { return login_ != nullptr && !login_done_; }
   net::Stream& stream() { return stream_; }
   void send(std::string_view bytes);
@@ -118,6 +117,7 @@ class ClientSession final : public pool::Waiter,
   // client_messages.cc: what is done with each message for a server.
   bool relay(const wire::Header& header, Bytes& input);
   void query_begins();
+  bool names_are_settled();
   bool relay_extended(const wire::Header& header, Bytes& input);
   bool relay_parse(const wire::Header& header, Bytes& input);
   bool relay_bind(const wire::Header& header, Bytes& input);
@@ -126,7 +126,6 @@ class ClientSession final : public pool::Waiter,
                     std::string_view new_head);
   void forward(const wire::Header& header, Bytes& input);
   void discard(const wire::Header& header, Bytes& input);
-  void answer_locally(Awaits awaits, ClientStatementRef closed);
   bool shares_statements() const;
   bool check_length(const wire::Header& header);
 
@@ -137,6 +136,7 @@ class ClientSession final : public pool::Waiter,
   bool discarding_ = false;     // the message that framer_ is in goes nowhere
   bool skipping_to_sync_ = false;  // without a server: an error was answered, Sync ends it
   bool awaits_console_ = false;
+  bool stalled_ = false;     // the next message depends on how an earlier one ends
   bool login_done_ = false;  // login_ is to go as soon as nobody is inside of it
   wire::Framer framer_;
   net::Stream stream_;

@@ -101,6 +101,13 @@ void ClientSession::forward_rest(const wire::Header& header, Bytes& input, std::
   if (!framer_.at_boundary()) host_->to_server.add(framer_.take(input));
 }
 
+// A name means what it means once the Parse and Close messages before have ended, well or not.
+// Within one batch they all end the same way, for an error skips the rest; a later batch waits.
+bool ClientSession::names_are_settled() {
+  stalled_ = !server_->names_are_settled();
+  return !stalled_;
+}
+
 bool ClientSession::relay_parse(const wire::Header& header, Bytes& input) {
   const Bytes seen = input.first(std::min(input.size(), header.total())).subspan(wire::kHeaderSize);
   wire::MessageReader reader(seen);
@@ -119,6 +126,7 @@ bool ClientSession::relay_parse(const wire::Header& header, Bytes& input) {
     forward(header, input);
     return true;
   }
+  if (!names_are_settled()) return false;
   ++part_->counters.client_parses;
   if (statements().find(name)) {
     // The server gives the error for the duplicate, in its place: it gets the name just before.
@@ -160,7 +168,6 @@ bool ClientSession::relay_parse(const wire::Header& header, Bytes& input) {
 }
 
 bool ClientSession::relay_bind(const wire::Header& header, Bytes& input) {
-  ++part_->counters.binds;
   const Bytes seen = input.first(std::min(input.size(), header.total())).subspan(wire::kHeaderSize);
   wire::MessageReader reader(seen);
   const std::string_view portal = reader.text();
@@ -168,8 +175,12 @@ bool ClientSession::relay_bind(const wire::Header& header, Bytes& input) {
   ClientStatementRef found;
   if (shares_statements()) {
     if (reader.failed() && input.size() < header.total() && seen.size() < kMaxNames) return false;
-    if (!reader.failed() && !name.empty() && statements_) found = statements_->find(name);
+    if (!reader.failed() && !name.empty() && statements_) {
+      if (!names_are_settled()) return false;
+      found = statements_->find(name);
+    }
   }
+  ++part_->counters.binds;
   if (!found) {  // unnamed, or unknown: then the server says so, with the client's own name
     server_->expect({.awaits = Awaits::Bind, .deliver = Deliver::Forward});
     forward(header, input);
@@ -190,6 +201,7 @@ bool ClientSession::relay_describe_or_close(const wire::Header& header, Bytes& i
   const std::string_view name = reader.text();
   ClientStatementRef found;
   if (shares_statements() && kind == 'S' && !reader.failed() && reader.at_end() && statements_) {
+    if (!names_are_settled()) return false;
     found = statements_->find(name);
   }
   const Awaits awaits = header.type == 'D' ? Awaits::Describe : Awaits::Close;

@@ -21,6 +21,7 @@
 #include "net/event.h"
 #include "net/gather.h"
 #include "net/resolver.h"
+#include "net/socket_options.h"
 #include "pool/shared_pool.h"
 #include "session/hot_slot.h"
 #include "session/parameters.h"
@@ -34,6 +35,7 @@ class PoolPart;
 class CancelKeys;
 struct CancelTarget;
 class PasswordWork;
+class Host;
 
 // The configuration in force and the users of its auth_file: never changes, is replaced by reload.
 struct Rules {
@@ -42,14 +44,17 @@ struct Rules {
 };
 using RulesRef = std::shared_ptr<const Rules>;
 
+// The socket options that the configuration asks for.
+net::SocketOptions socket_options(const config::Settings& settings);
+
 // The database that we are ourselves. Implemented by the console, a layer above.
 class LocalDatabase {
  public:
   virtual bool serves(std::string_view database) const = 0;
   virtual bool admits(const config::Config& config, std::string_view user) const = 0;
   // The answer, whole messages up to ReadyForQuery, is given to `reply`, at once or later, on the
-  // worker's thread.
-  virtual void query(std::string_view user, std::string sql,
+  // thread of `host`.
+  virtual void query(Host& host, std::string_view user, std::string sql,
                      std::function<void(std::string)> reply) = 0;
 
  protected:

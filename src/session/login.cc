@@ -47,12 +47,11 @@ bool Login::take_startup(Bytes& input) {
     return false;
   }
   if (!*length || input.size() < **length) return false;
+  const unsigned major = read_u16(input.data() + 4);
   auto packet = wire::parse_startup(input.first(**length));
   input = input.subspan(**length);
   if (!packet) {
-    const bool version = packet.error().message.starts_with("unsupported");
-    client_.fail(version ? wire::sqlstate::kFeatureNotSupported : wire::sqlstate::kProtocolViolation,
-                 packet.error().message);
+    refuse_startup(packet.error().message, major);
     return false;
   }
   if (auto* cancel = std::get_if<wire::CancelRequest>(&*packet)) {
@@ -67,6 +66,17 @@ bool Login::take_startup(Bytes& input) {
   }
   client_.send("N");  // neither TLS nor GSSAPI encryption: the client decides whether to go on
   return client_.state() == ClientState::Startup;
+}
+
+void Login::refuse_startup(const std::string& message, unsigned major) {
+  if (major < 3) {  // such a client understands protocol 2's error only: 'E' and a text
+    client_.send("EFATAL:  " + message + "\n" + '\0');
+    client_.close(message);
+    return;
+  }
+  const bool version = message.starts_with("unsupported");
+  client_.fail(version ? wire::sqlstate::kFeatureNotSupported : wire::sqlstate::kProtocolViolation,
+               message);
 }
 
 void Login::begin(wire::Startup startup) {
@@ -157,7 +167,7 @@ bool Login::add_parameter(const Parameter& parameter) {
 
 void Login::ask_password() {
   using enum config::AuthType;
-  using enum auth::Secret::Kind;
+  using Kind = auth::Secret::Kind;
   switch (method_) {
     case Any: authenticated(); return;
     case Trust:
@@ -170,20 +180,20 @@ void Login::ask_password() {
       return;
     case Plain: client_.send(wire::authentication(kAskPlain, {})); return;
     case Md5:
-      if (secret_.kind != Scram && secret_.kind != None) {
+      if (secret_.kind != Kind::Scram && secret_.kind != Kind::None) {
         const std::string random = auth::random_bytes(salt_.size());
         std::copy_n(bytes_of(random).begin(), salt_.size(), salt_.begin());
         client_.send(wire::authentication(kAskMd5, random));
         return;
       }
-      if (secret_.kind == None) {  // unknown, or without a password: looks as if it had one
+      if (secret_.kind == Kind::None) {  // unknown, or without a password: looks as if it had one
         client_.send(wire::authentication(kAskMd5, auth::random_bytes(salt_.size())));
         return;
       }
       method_ = config::AuthType::Scram;
       ask_scram();
       return;
-    case config::AuthType::Scram: ask_scram(); return;
+    case Scram: ask_scram(); return;
     case Cert:
     case Hba:
     case Ldap:

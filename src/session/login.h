@@ -42,6 +42,7 @@ class Login {
   friend struct SessionRecords;
 
   bool take_startup(Bytes& input);
+  void refuse_startup(const std::string& message, unsigned major);
   bool take_password(Bytes& input);
   void begin(wire::Startup startup);
   bool read_parameters(wire::Startup& startup);

@@ -77,6 +77,9 @@ std::vector<Change> difference(const ParameterSet& has, const ParameterSet& want
   for (const Parameter& each : wants.all()) {
     const std::string* current = has.find(each.name);
     if (current == nullptr || *current != each.value) {
+      // "SQL" alone keeps the order of day and month: it shall be the default's, not another's.
+      const bool relative = same_name(each.name, "DateStyle") && each.value.find(',') == std::string::npos;
+      if (relative) changes.push_back({.name = each.name, .value = {}});
       changes.push_back({.name = each.name, .value = each.value});
     }
   }

@@ -43,6 +43,19 @@ PoolSettings pool_settings(const config::Config& config, const config::Database&
   return out;
 }
 
+net::SocketOptions socket_options(const config::Settings& settings) {
+  const auto whole_seconds = [](Duration time) {
+    return std::chrono::duration_cast<std::chrono::seconds>(time);
+  };
+  return {.keepalive = settings.tcp_keepalive,
+          .keepcnt = settings.tcp_keepcnt,
+          .keepidle = whole_seconds(settings.tcp_keepidle),
+          .keepintvl = whole_seconds(settings.tcp_keepintvl),
+          .buffer_bytes = static_cast<int>(settings.tcp_socket_buffer),
+          .user_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(settings.tcp_user_timeout),
+          .defer_accept = settings.tcp_defer_accept != 0};
+}
+
 const std::string* Welcome::find(std::string_view name) const {
   for (const Parameter& each : reported) {
     if (same_name(each.name, name)) return &each.value;

@@ -230,7 +230,13 @@ void ServerSession::link(ClientSession& client) {
 }
 
 void ServerSession::expect(Reply reply) {
-  if (reply.awaits == Awaits::Sync) skipping_ = false;
+  if (reply.awaits == Awaits::Sync) {
+    skipping_ = false;
+    ++batch_;
+  }
+  if (reply.client_statement) {
+    if (names_pending_++ == 0) names_batch_ = batch_;
+  }
   if (reply.deliver == Deliver::Forward) {
     fresh_ = false;
     open_batch_ = true;

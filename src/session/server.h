@@ -63,6 +63,8 @@ class ServerSession final : public pool::Server,
   bool write_gathered();
   // Replays the client's parameters: into host.to_server. False: their acceptance must be waited for.
   bool adopt_parameters(const Parameters& wanted);
+  // No Parse or Close of a client's name is under way since an earlier batch.
+  bool names_are_settled() const { return names_pending_ == 0 || names_batch_ == batch_; }
   void resume_reading();
   void request_cancel();
   void cancel_done();
@@ -71,6 +73,7 @@ class ServerSession final : public pool::Server,
   bool usable(Instant now);  // false: it is being checked or closed instead
   void retire(std::string_view reason);
   void close_when_free() { outdated_ = true; }
+  bool close_needed() const { return outdated_ || generation_ != part_->generation; }
   // Ends the connection; a linked client learns `sqlstate` and `reason`, or sees it close.
   void fail(std::string_view sqlstate, std::string_view reason);
   void tick(Instant now);
@@ -120,6 +123,7 @@ class ServerSession final : public pool::Server,
   void advance();
   void skip_to_sync();
   void undo(Reply& reply);
+  void drop_front();
   void forget_eaten_syncs(bool with_next);
   void pass_on(Bytes message);
   bool unexpected(char type);
@@ -164,6 +168,9 @@ class ServerSession final : public pool::Server,
   bool open_batch_ = false;   // something was sent since the last ReadyForQuery
   bool ended_ = false;        // the server has said FATAL: what follows is the end
   bool adopting_ = false;     // between a replay of parameters and its ReadyForQuery
+  std::uint32_t batch_ = 0;        // counts Syncs
+  std::uint32_t names_batch_ = 0;  // the batch whose names are pending
+  std::size_t names_pending_ = 0;  // replies that make or end a client's name
   std::size_t ready_pending_ = 0;  // replies to the client that end with ReadyForQuery
   char status_ = 'I';             // of the last ReadyForQuery
   std::uint8_t dirt_ = 0;

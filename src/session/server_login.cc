@@ -64,7 +64,12 @@ void ServerLogin::next_address() {
 bool ServerLogin::begin_host(const std::string& host) {
   const std::uint16_t port = server.part_->settings.database.port;
   if (host.starts_with('/') || host.starts_with('@')) {
-    addresses.push_back(net::Address::unix_socket(host + "/.s.PGSQL." + std::to_string(port)));
+    auto path = net::Address::unix_path(host + "/.s.PGSQL." + std::to_string(port));
+    if (path) {
+      addresses.push_back(*path);
+    } else {
+      failed(wire::sqlstate::kCannotConnect, path.error().message);
+    }
     return true;
   }
   if (auto numeric = net::Address::numeric(host, port)) {
@@ -74,31 +79,28 @@ bool ServerLogin::begin_host(const std::string& host) {
   resolving = host;
   if (server.state_ != ServerState::Resolving) server.enter(ServerState::Resolving);
   Host* worker = server.host_;
-  if (worker->shared.resolver.find(host) != nullptr) {
-    name_is_known();
+  if (const auto known = worker->shared.resolver.find(host)) {
+    name_is_known(*known);
     return false;
   }
-  worker->shared.resolver.resolve(host, [worker, id = server.id_] {
-    worker->post([worker, id] {
+  worker->shared.resolver.resolve(host, [worker, id = server.id_](const net::Resolver::Answer& answer) {
+    worker->post([worker, id, answer] {
       ServerSession* found = worker->find_server(id);
-      if (found != nullptr && found->login_) found->login_->name_is_known();
+      if (found != nullptr && found->login_) found->login_->name_is_known(*answer);
     });
   });
   return false;
 }
 
-void ServerLogin::name_is_known() {
+void ServerLogin::name_is_known(const net::Resolved& answer) {
   const std::string host = std::exchange(resolving, std::string());
   if (host.empty()) return;
-  const auto resolved = server.host_->shared.resolver.find(host);
-  if (resolved == nullptr || resolved->addresses.empty()) {
+  if (answer.addresses.empty()) {
     failed(wire::sqlstate::kCannotConnect,
-           "could not translate host name \"" + host + "\" to address" +
-               (resolved == nullptr ? std::string() : ": " + resolved->error));
-  } else {
-    for (const net::Address& each : resolved->addresses) {
-      addresses.push_back(each.with_port(server.part_->settings.database.port));
-    }
+           "could not translate host name \"" + host + "\" to address: " + answer.error);
+  }
+  for (const net::Address& each : answer.addresses) {
+    addresses.push_back(each.with_port(server.part_->settings.database.port));
   }
   next_address();
 }
@@ -117,10 +119,10 @@ void ServerLogin::try_address(const net::Address& address) {
     next_address();
     return;
   }
-  if (auto set = net::apply_options(fd.get(), net::socket_options(server.host_->settings())); !set) {
+  if (auto set = net::set_socket_options(fd.get(), socket_options(server.host_->settings())); !set) {
     log(LogLevel::Warning, "S-{}: {}", server.id_, set.error().message);
   }
-  const int result = ::connect(fd.get(), address.get(), address.size());
+  const int result = ::connect(fd.get(), address.get(), address.length());
   const int error = result == 0 ? 0 : errno;
   if (error != 0 && error != EINPROGRESS && error != EAGAIN) {
     failed(wire::sqlstate::kCannotConnect, "connection to server at \"" + address.text() +

@@ -13,6 +13,7 @@
 #include "auth/scram.h"
 #include "base/bytes.h"
 #include "net/address.h"
+#include "net/resolver.h"
 #include "session/pool_part.h"
 #include "wire/framer.h"
 
@@ -25,7 +26,7 @@ struct ServerLogin {
 
   // Goes on to the next address; when there is none left, the attempt has failed.
   void next_address();
-  void name_is_known();  // the resolver has an answer
+  void name_is_known(const net::Resolved& answer);
   void connected();      // connect() has ended, well or not
   // False: nothing more is to be read for now (an error, or a key is being derived).
   bool take_message(const wire::Header& header, Bytes message);

@@ -76,9 +76,14 @@ bool ServerSession::completed(Awaits awaited) {
     fail(wire::sqlstate::kProtocolViolation, "the server answered what it was not asked");
     return false;
   }
-  replies_.pop();
+  drop_front();
   advance();
   return true;
+}
+
+void ServerSession::drop_front() {
+  if (replies_.front().client_statement) --names_pending_;
+  replies_.pop();
 }
 
 // A RowDescription has passed whole: it ends a Describe, and is only the beginning of a Query.
@@ -98,7 +103,7 @@ void ServerSession::advance() {
     if (next.deliver != Deliver::Local) return;
     const char type = next.awaits == Awaits::Parse ? '1' : '3';
     if (client_ != nullptr) host_->to_client.add_copy(wire::empty_message(type));
-    replies_.pop();
+    drop_front();
   }
 }
 
@@ -220,6 +225,7 @@ void ServerSession::skip_to_sync() {
 }
 
 void ServerSession::undo(Reply& reply) {
+  if (reply.client_statement) --names_pending_;
   if (reply.awaits == Awaits::Parse) {
     if (reply.statement) statements_.remove(*reply.statement);
     if (reply.client_statement && client_ != nullptr) {

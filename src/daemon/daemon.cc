@@ -1,0 +1,308 @@
+#include "daemon/daemon.h"
+
+#include <fcntl.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <latch>
+
+#include "base/log.h"
+#include "net/listener.h"
+
+namespace doorman::daemon {
+
+namespace {
+
+constexpr int kHelpers = 2;
+
+int worker_count(const config::Settings& settings) {
+  if (settings.workers > 0) return std::min(settings.workers, pool::kMaxWorkers);
+  const auto cpus = static_cast<int>(std::thread::hardware_concurrency());
+  return std::clamp(cpus, 1, pool::kMaxWorkers);
+}
+
+net::ResolverTtl resolver_ttl(const config::Settings& settings) {
+  const auto ms = [](Duration time) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(time);
+  };
+  return {.found = ms(settings.dns_max_ttl), .failed = ms(settings.dns_nxdomain_ttl)};
+}
+
+LogTarget log_target(const config::Settings& settings, const Options& options) {
+  return {.to_stderr = !options.quiet,
+          .file = settings.logfile,
+          .to_syslog = settings.syslog,
+          .syslog_facility = settings.syslog_facility,
+          .syslog_ident = settings.syslog_ident};
+}
+
+}  // namespace
+
+Result<session::RulesRef> load_rules(const std::string& config_path) {
+  auto rules = std::make_shared<session::Rules>();
+  config::Config config = TRY(config::load(config_path));
+  if (config.settings.auth_file.empty()) {
+    rules->users = std::make_shared<const auth::Users>();
+  } else {
+    rules->users =
+        std::make_shared<const auth::Users>(TRY(auth::Users::load(config.settings.auth_file)));
+  }
+  rules->config = std::make_shared<const config::Config>(std::move(config));
+  return session::RulesRef(std::move(rules));
+}
+
+Daemon::Signal::Signal(Daemon& d, int n)
+    : daemon(d), number(n), event(d.loop_, n, EV_SIGNAL, *this) {
+  event.enable();
+}
+
+Daemon::Daemon(Options options, session::RulesRef rules)
+    : options_(std::move(options)),
+      rules_(std::move(rules)),
+      started_at_(clock_now()),
+      helpers_(kHelpers, "helper"),
+      resolver_(resolver_ttl(rules_->config->settings)),
+      registry_(worker_count(rules_->config->settings)),
+      passwords_(helpers_),
+      shared_{.registry = registry_,
+              .statements = statements_,
+              .cancel_keys = cancel_keys_,
+              .passwords = passwords_,
+              .resolver = resolver_},
+      mail_(loop_, mailbox_.fd(), EV_READ, *this),
+      ticker_(*this),
+      timer_(loop_, ticker_) {
+  mail_.enable();
+}
+
+Daemon::~Daemon() {
+  for (Worker* worker : workers_) worker->stop();
+  for (std::thread& thread : threads_) thread.join();
+  acceptor_.reset();
+  owned_workers_.clear();
+  for (const std::string& path : unix_paths_) ::unlink(path.c_str());
+  const std::string& pidfile = rules_->config->settings.pidfile;
+  if (!pidfile.empty()) ::unlink(pidfile.c_str());
+}
+
+// ---- Start ------------------------------------------------------------------------------------
+
+Result<std::vector<UniqueFd>> Daemon::listeners() {
+  const config::Settings& settings = rules_->config->settings;
+  std::vector<UniqueFd> all;
+  const int passed = ::sd_listen_fds(/*unset_environment=*/1);
+  for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + passed; ++fd) {
+    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+    all.emplace_back(fd);
+    log(LogLevel::Notice, "socket passed from service manager (fd {})", fd);
+  }
+  if (!all.empty()) return all;
+  for (const std::string& name : settings.listen_addr) {
+    for (auto& each : TRY(net::listen_names(name, settings.listen_port, settings.listen_backlog))) {
+      if (auto set = net::set_socket_options(each.fd.get(), session::socket_options(settings)); !set) {
+        log(LogLevel::Warning, "{}: {}", each.address.text(), set.error().message);
+      }
+      log(LogLevel::Notice, "listening on {}", each.address.text());
+      all.push_back(std::move(each.fd));
+    }
+  }
+  if (!settings.unix_socket_dir.empty()) {
+    const std::string path =
+        settings.unix_socket_dir + "/.s.PGSQL." + std::to_string(settings.listen_port);
+    all.push_back(TRY(net::listen_unix({.path = path,
+                                        .mode = settings.unix_socket_mode,
+                                        .group = settings.unix_socket_group,
+                                        .backlog = settings.listen_backlog})));
+    if (!path.starts_with('@')) unix_paths_.push_back(path);
+    log(LogLevel::Notice, "listening on unix:{}", path);
+  }
+  if (all.empty()) {
+    return Error{ErrorCode::Config, "nothing to listen on: set listen_addr or unix_socket_dir"};
+  }
+  return all;
+}
+
+Result<> Daemon::write_pidfile() {
+  const std::string& path = rules_->config->settings.pidfile;
+  if (path.empty()) return {};
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  const std::string text = std::to_string(::getpid()) + "\n";
+  if (!fd || ::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return Error{ErrorCode::System, "cannot write pidfile " + path + ": " + std::strerror(errno)};
+  }
+  return {};
+}
+
+Result<> Daemon::open(session::LocalDatabase& local) {
+  TRY(start_log(log_target(rules_->config->settings, options_)));
+  for (const std::string& notice : rules_->config->notices) log(LogLevel::Notice, "{}", notice);
+  std::vector<UniqueFd> sockets = TRY(listeners());
+  TRY(write_pidfile());
+  const int count = worker_count(rules_->config->settings);
+  for (int i = 0; i < count; ++i) {
+    owned_workers_.push_back(std::make_unique<Worker>(shared_, i, workers_, rules_));
+    owned_workers_.back()->local = &local;
+  }
+  for (auto& worker : owned_workers_) workers_.push_back(worker.get());
+  acceptor_ = std::make_unique<Acceptor>(*workers_.front(), workers_, std::move(sockets));
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT}) {
+    signals_.push_back(std::make_unique<Signal>(*this, number));
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  // Signals are the main thread's: the others inherit a mask that blocks them.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  for (Worker* worker : workers_) threads_.emplace_back([worker] { worker->run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return {};
+}
+
+int Daemon::run() {
+  log(LogLevel::Notice, "process up: pg_doorman {}, {} worker{}", PG_DOORMAN_VERSION,
+      workers_.size(), workers_.size() == 1 ? "" : "s");
+  ::sd_notify(0, "READY=1");
+  timer_.set(kTick);
+  while (!stopped_) loop_.run_once(net::Wait::Yes);
+  ::sd_notify(0, "STOPPING=1");
+  visit_workers([](Worker& worker) {
+    worker.end_all("terminating connection due to administrator command");
+  });
+  log(LogLevel::Notice, "process ends");
+  return 0;
+}
+
+// ---- Commands ---------------------------------------------------------------------------------
+
+void Daemon::visit_workers(const std::function<void(Worker&)>& visit) {
+  for (Worker* worker : workers_) {
+    std::latch done(1);
+    worker->post([&] {
+      visit(*worker);
+      done.count_down();
+    });
+    done.wait();
+  }
+}
+
+Result<> Daemon::reload() {
+  session::RulesRef changed = TRY(load_rules(options_.config_path));
+  TRY(change_log(log_target(changed->config->settings, options_)));
+  const auto later =
+      config::needs_restart(rules_->config->settings, changed->config->settings);
+  for (const std::string& key : later) {
+    log(LogLevel::Warning, "{} has changed: it takes effect at the next restart", key);
+  }
+  for (const std::string& notice : changed->config->notices) log(LogLevel::Notice, "{}", notice);
+  set_rules(std::move(changed));
+  return reopen_log();
+}
+
+void Daemon::set_rules(session::RulesRef changed) {
+  rules_ = std::move(changed);
+  resolver_.set_ttl(resolver_ttl(rules_->config->settings));
+  set_log_threshold(rules_->config->settings.verbose + options_.verbose > 0 ? LogLevel::Debug
+                                                                            : LogLevel::Info);
+  visit_workers([this](Worker& worker) { worker.apply(rules_); });
+}
+
+void Daemon::stop_accepting() {
+  if (!acceptor_) return;
+  std::latch done(1);
+  workers_.front()->post([&] {
+    acceptor_.reset();
+    done.count_down();
+  });
+  done.wait();
+}
+
+void Daemon::end(Ending how) {
+  if (how <= ending_) return;
+  ending_ = how;
+  ::sd_notify(0, "STOPPING=1");
+  shared_.shutting_down = true;
+  stop_accepting();
+  if (how == Ending::AtOnce) stopped_ = true;
+  if (how == Ending::WhenIdle) {
+    end_by_ = clock_now() + rules_->config->settings.shutdown_timeout;
+    visit_workers([](Worker& worker) { worker.drain(); });
+  }
+  tick();
+}
+
+bool Daemon::finished() {
+  bool busy = false;
+  const Ending how = ending_;
+  visit_workers([&](Worker& worker) {
+    if (how == Ending::WhenIdle) worker.drain();
+    if (how == Ending::WaitForServers) {
+      worker.each_server([&](session::ServerSession& server) {
+        busy = busy || server.state() == session::ServerState::Active;
+      });
+    } else {
+      busy = busy || worker.pool_clients() > 0;
+    }
+  });
+  return !busy;
+}
+
+void Daemon::tick() {
+  timer_.set(kTick);
+  if (on_tick) on_tick();
+  if (ending_ == Ending::None || stopped_) return;
+  if (clock_now() >= end_by_) {
+    log(LogLevel::Notice, "shutdown_timeout is over: the sessions that are left end now");
+    stopped_ = true;
+  } else if (finished()) {
+    stopped_ = true;
+  }
+}
+
+void Daemon::on_event(short /*what*/) { mailbox_.drain(); }
+
+void Daemon::on_signal(int number) {
+  switch (number) {
+    case SIGHUP: {
+      log(LogLevel::Notice, "got SIGHUP: reading the configuration again");
+      const auto done = reload();
+      if (done) {
+        log(LogLevel::Notice, "the new configuration is in force");
+      } else {
+        log(LogLevel::Error, "reload refused, nothing has changed: {}", done.error().message);
+      }
+      return;
+    }
+    case SIGTERM:
+    case SIGINT:
+      if (ending_ != Ending::None) {
+        log(LogLevel::Notice, "got a second signal to end: ending at once");
+        end(Ending::AtOnce);
+      } else {
+        log(LogLevel::Notice, "got {}: sessions end with their transactions",
+            number == SIGTERM ? "SIGTERM" : "SIGINT");
+        end(number == SIGINT && ::isatty(STDERR_FILENO) != 0 ? Ending::AtOnce : Ending::WhenIdle);
+      }
+      return;
+    case SIGQUIT:
+      log(LogLevel::Notice, "got SIGQUIT: ending at once");
+      end(Ending::AtOnce);
+      return;
+    case SIGUSR1:
+      log(LogLevel::Warning,
+          "got SIGUSR1, which is PAUSE in PgBouncer and nothing here: use PAUSE on the console");
+      return;
+    case SIGUSR2:
+      log(LogLevel::Warning,
+          "got SIGUSR2, which is RESUME in PgBouncer and asks for an upgrade here: this release "
+          "cannot upgrade yet");
+      return;
+    default: return;
+  }
+}
+
+}  // namespace doorman::daemon

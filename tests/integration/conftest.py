@@ -1,0 +1,49 @@
+"""Fixtures: one PostgreSQL for the whole run, and as many poolers as a test asks for."""
+
+import os
+
+import pytest
+
+pytest.register_assert_rewrite("oracle", "process")
+
+from cluster import Cluster  # noqa: E402
+from pooler import Pooler  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    cluster = Cluster()
+    yield cluster
+    cluster.remove()
+
+
+def make_poolers(cluster):
+    started = []
+
+    def make(cluster_=cluster, **options):
+        pooler = Pooler(cluster_, **options)
+        started.append(pooler)
+        return pooler.start()
+
+    yield make
+    problems = []
+    for pooler in started:
+        if pooler.process is None or not os.path.isdir(pooler.folder):
+            continue  # the test ended it itself
+        try:
+            pooler.stop()
+        except AssertionError as problem:
+            problems.append(str(problem))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def pooler(postgres):
+    """A factory: pooler(settings={...}, databases={...}, users={...}) starts one for this test."""
+    yield from make_poolers(postgres)
+
+
+@pytest.fixture(scope="module")
+def shared_pooler(postgres):
+    """The same for poolers that all tests of a file share."""
+    yield from make_poolers(postgres)

@@ -1,0 +1,100 @@
+"""Child processes of the tests: who they run as, where they live, which ports they get.
+
+Not for anything that speaks PostgreSQL: see cluster.py, pooler.py and wire.py.
+"""
+
+import ctypes
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+
+def unprivileged():
+    """The (uid, gid) that servers run as: PostgreSQL and the pooler both refuse to be root."""
+    if os.geteuid() != 0:
+        return os.geteuid(), os.getegid()
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+            return entry.pw_uid, entry.pw_gid
+        except KeyError:
+            continue
+    raise RuntimeError("no unprivileged user: install postgresql-15 or add a user 'nobody'")
+
+
+def user_name():
+    return pwd.getpwuid(unprivileged()[0]).pw_name
+
+
+def new_folder(prefix):
+    """A folder that the unprivileged user owns. Short, since unix socket paths end at 107 bytes."""
+    folder = tempfile.mkdtemp(prefix=prefix, dir="/tmp")
+    os.chown(folder, *unprivileged())
+    return folder
+
+
+def remove_folder(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port():
+    """A port below the range from which the kernel takes the ports of outgoing connections."""
+    while True:
+        port = random.randint(10000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent():
+    """In a child: it gets SIGQUIT when the test is killed (a time-out, say), so that nothing stays.
+    """
+    LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0)
+
+
+def start(command, log, env=None, cwd="/"):
+    """Starts `command` as the unprivileged user, with its output in the file `log`."""
+    uid, gid = unprivileged()
+    options = {"user": uid, "group": gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    with open(log, "ab") as output:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                env=env, cwd=cwd, start_new_session=True,
+                                preexec_fn=end_with_parent, **options)
+
+
+def stop(process, signals=(signal.SIGTERM,), patience=15.0):
+    """Sends each signal in turn until the process ends, SIGKILL last. Returns its exit status."""
+    for number in (*signals, signal.SIGKILL):
+        if process.poll() is not None:
+            break
+        process.send_signal(number)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+    return process.returncode
+
+
+def until(condition, what, patience=10.0, pause=0.02):
+    """Waits until `condition()` is true and returns what it returned; fails with `what` else."""
+    end = time.monotonic() + patience
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {patience} s in vain: {what}")
+        time.sleep(pause)
