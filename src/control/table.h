@@ -8,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 #include "wire/message_writer.h"
@@ -33,15 +32,17 @@ struct Columns {
 };
 std::vector<wire::Column> columns(std::initializer_list<Columns> runs);
 
-inline Cell cell(std::string_view text) { return std::string(text); }
-inline Cell cell(std::nullopt_t /*null*/) { return std::nullopt; }
-inline Cell cell(const Cell& known) { return known; }
-template <std::integral T>
-Cell cell(T number) {
-  if constexpr (std::is_same_v<T, bool>) {
-    return std::string(number ? "1" : "0");
+// A value as PgBouncer shows it: booleans are 1 and 0.
+template <class T>
+Cell cell(const T& value) {
+  if constexpr (std::same_as<T, bool>) {
+    return std::string(value ? "1" : "0");
+  } else if constexpr (std::integral<T>) {
+    return std::to_string(value);
+  } else if constexpr (std::convertible_to<T, std::string_view>) {
+    return std::string(std::string_view(value));
   } else {
-    return std::to_string(number);
+    return value;
   }
 }
 
