@@ -59,7 +59,10 @@ std::string SharedPool::last_error() const {
 
 DatabaseShare& Registry::database_locked(const std::string& name) {
   auto& slot = databases_[name];
-  if (!slot) slot = std::make_unique<DatabaseShare>(name);
+  if (!slot) {
+    slot = std::make_unique<DatabaseShare>(name);
+    slot->paused = all_paused();
+  }
   return *slot;
 }
 
@@ -100,6 +103,12 @@ std::vector<UserShare*> Registry::users() {
   std::vector<UserShare*> all;
   for (auto& [name, share] : users_) all.push_back(share.get());
   return all;
+}
+
+void Registry::pause_all(bool paused) {
+  const std::lock_guard lock(mutex_);
+  all_paused_ = paused;
+  for (auto& [name, share] : databases_) share->paused = paused;
 }
 
 std::size_t Registry::pools() {

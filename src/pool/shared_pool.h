@@ -105,6 +105,10 @@ class Registry {
   std::vector<UserShare*> users();
   std::size_t pools();
 
+  // PAUSE and RESUME of everything: also of databases that nobody has used yet.
+  void pause_all(bool paused);
+  bool all_paused() const { return all_paused_.load(std::memory_order_relaxed); }
+
   Budget clients;  // of the whole process, for max_client_conn
 
  private:
@@ -112,6 +116,7 @@ class Registry {
   UserShare& user_locked(const std::string& name);
 
   const int workers_;
+  std::atomic<bool> all_paused_ = false;
   std::mutex mutex_;  // taken at login and by the console, never per query
   std::map<std::string, std::unique_ptr<DatabaseShare>> databases_;
   std::map<std::string, std::unique_ptr<UserShare>> users_;

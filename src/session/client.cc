@@ -246,7 +246,7 @@ bool ClientSession::console_query(const wire::Header& header, Bytes& input) {
   input = input.subspan(header.total());
   awaits_console_ = true;
   Host& host = *host_;
-  host.local->query(local_user_, std::move(sql), [&host, id = id_](const std::string& reply) {
+  host.local->query(host, local_user_, std::move(sql), [&host, id = id_](const std::string& reply) {
     ClientSession* client = host.find_client(id);
     if (client == nullptr) return;
     client->awaits_console_ = false;

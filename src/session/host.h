@@ -35,6 +35,7 @@ class PoolPart;
 class CancelKeys;
 struct CancelTarget;
 class PasswordWork;
+class Host;
 
 // The configuration in force and the users of its auth_file: never changes, is replaced by reload.
 struct Rules {
@@ -52,8 +53,8 @@ class LocalDatabase {
   virtual bool serves(std::string_view database) const = 0;
   virtual bool admits(const config::Config& config, std::string_view user) const = 0;
   // The answer, whole messages up to ReadyForQuery, is given to `reply`, at once or later, on the
-  // worker's thread.
-  virtual void query(std::string_view user, std::string sql,
+  // thread of `host`.
+  virtual void query(Host& host, std::string_view user, std::string sql,
                      std::function<void(std::string)> reply) = 0;
 
  protected:

@@ -73,6 +73,7 @@ class ServerSession final : public pool::Server,
   bool usable(Instant now);  // false: it is being checked or closed instead
   void retire(std::string_view reason);
   void close_when_free() { outdated_ = true; }
+  bool close_needed() const { return outdated_ || generation_ != part_->generation; }
   // Ends the connection; a linked client learns `sqlstate` and `reason`, or sees it close.
   void fail(std::string_view sqlstate, std::string_view reason);
   void tick(Instant now);
