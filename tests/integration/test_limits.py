@@ -87,6 +87,7 @@ def test_first_come_first_served(pooler):
     for number, thread in enumerate(threads):
         thread.start()
         process.until(lambda n=number: int(peer.pool()["cl_waiting"]) == n + 1, "it waits")
+        time.sleep(0.003)  # across workers the order is kept to within 1 ms
     holder.ask("commit")
     for thread in threads:
         thread.join()
