@@ -66,6 +66,10 @@ class IntrusiveList {
   void push_back(T& item) { static_cast<Node&>(item).link_before(head_, size_); }
   void push_front(T& item) { static_cast<Node&>(item).link_before(*head_.next_, size_); }
 
+  void insert_before(T& place, T& item) {
+    static_cast<Node&>(item).link_before(static_cast<Node&>(place), size_);
+  }
+
   // The item behind `item`, or null at the end.
   T* after(T& item) {
     Node* next = static_cast<Node&>(item).next_;

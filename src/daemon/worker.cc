@@ -128,7 +128,7 @@ void Worker::adopt(std::unique_ptr<ServerSession> server) {
   servers_.emplace(id, std::move(server));
 }
 
-void Worker::adopt_client(std::unique_ptr<ClientSession> client) {
+void Worker::adopt(std::unique_ptr<ClientSession> client) {
   const std::uint64_t id = client->id();
   clients_.emplace(id, std::move(client));
 }

@@ -85,6 +85,8 @@ class Pool {
   Server* take_now(Instant now);
   void wait(Waiter& waiter, Instant now);
   void forget(Waiter& waiter);
+  // One that has waited elsewhere already, since waiter.waiting_since: it keeps its place.
+  void rejoin(Waiter& waiter);
 
   void add_idle(Server& server, Instant now);
   // A connection attempt that serve() asked for has ended.

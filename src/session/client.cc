@@ -26,6 +26,12 @@ ClientSession::ClientSession(Host& host, UniqueFd fd, const net::Address& peer)
       connected_at_(host.now()),
       state_since_(host.now()) {}
 
+ClientSession::ClientSession(Host& host, UniqueFd fd, std::uint64_t id)
+    : host_(&host),
+      id_(id),
+      slot_(&host.slots.take(id_, /*is_server=*/false)),
+      stream_(std::move(fd)) {}
+
 ClientSession::~ClientSession() {
   CHECK(server_ == nullptr);
   host_->slots.give_back(*slot_);

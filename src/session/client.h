@@ -34,6 +34,8 @@ class ClientSession final : public pool::Waiter,
                             private net::EventHandler {
  public:
   ClientSession(Host& host, UniqueFd fd, const net::Address& peer);
+  // A client in the middle of its life, to be filled from its record; see records.h.
+  ClientSession(Host& host, UniqueFd fd, std::uint64_t id);
   ~ClientSession();
 
   void start();  // reads its first packet

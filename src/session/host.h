@@ -105,6 +105,7 @@ class Host {
 
   virtual PoolPart* pool_part(const std::string& database, const std::string& user) = 0;
   virtual void adopt(std::unique_ptr<ServerSession> server) = 0;
+  virtual void adopt(std::unique_ptr<ClientSession> client) = 0;
   virtual void reap(ClientSession& client) = 0;
   virtual void reap(ServerSession& server) = 0;
   // Lets the client go on with its inbox at the end of the turn.

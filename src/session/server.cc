@@ -39,6 +39,18 @@ ServerSession::ServerSession(Host& host, PoolPart& part, pool::ServerCharge char
   part.servers.push_back(*this);
 }
 
+ServerSession::ServerSession(Host& host, PoolPart& part, pool::ServerCharge charge,
+                             std::uint64_t id)
+    : host_(&host),
+      part_(&part),
+      id_(id),
+      slot_(&host.slots.take(id_, /*is_server=*/true)),
+      charge_(std::move(charge)),
+      stream_(UniqueFd()),
+      generation_(part.generation) {
+  part.servers.push_back(*this);
+}
+
 ServerSession::~ServerSession() {
   CHECK(client_ == nullptr);
   host_->slots.give_back(*slot_);

@@ -39,7 +39,7 @@ class ServerSession final : public pool::Server,
  public:
   ServerSession(Host& host, PoolPart& part, pool::ServerCharge charge, pool::Charge connecting);
   // A server in the middle of its life, from its records; see records.h.
-  ServerSession(Host& host, PoolPart& part, pool::ServerCharge charge, UniqueFd fd);
+  ServerSession(Host& host, PoolPart& part, pool::ServerCharge charge, std::uint64_t id);
   ~ServerSession();
 
   void start();
