@@ -3,9 +3,11 @@
 set -euo pipefail
 export PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)
 pgbench -i -q -s 1 2>&1 | tail -n 1
+# A thread for each client: preparing makes pgbench wait, and a thread that waits holds up the
+# transactions of its other clients.
 for mode in simple extended prepared; do
   for script in tpcb-like select-only; do
-    pgbench -n -M "$mode" -b "$script" -c 10 -j 2 -t 200 >/tmp/pgbench.$$ 2>&1 ||
+    pgbench -n -M "$mode" -b "$script" -c 10 -j 10 -t 200 >/tmp/pgbench.$$ 2>&1 ||
       { cat /tmp/pgbench.$$; rm -f /tmp/pgbench.$$; exit 1; }
     grep -q '^number of failed transactions: 0 ' /tmp/pgbench.$$
     grep -q '^number of transactions actually processed: 2000/2000' /tmp/pgbench.$$
