@@ -156,17 +156,22 @@ Outcome show_users(Commands& commands, const Arguments& /*arguments*/) {
   const auto text = [](const std::optional<int>& number) {
     return number ? cell(*number) : cell("");
   };
+  std::map<std::string, const pool::UserShare*> shares;
+  for (const pool::UserShare* share : commands.daemon().registry().users()) {
+    shares.emplace(share->name, share);
+  }
   for (const std::string& name : known_users(commands)) {
-    const pool::UserShare& use = commands.daemon().registry().user(name);
+    const auto share = shares.find(name);
+    const bool used = share != shares.end();
     const auto found = config.users.find(name);
     const config::User user = found == config.users.end() ? config::User() : found->second;
     table.rows.push_back(
         row(name, text(user.pool_size), text(user.reserve_pool_size),
             user.pool_mode ? cell(config::name(*user.pool_mode)) : Cell(),
             user.max_user_connections.value_or(config.settings.max_user_connections),
-            use.servers.used(),
+            used ? share->second->servers.used() : 0,
             user.max_user_client_connections.value_or(config.settings.max_user_client_connections),
-            use.clients.used()));
+            used ? share->second->clients.used() : 0));
   }
   return shown(std::move(table));
 }
