@@ -1,8 +1,8 @@
 // A doubly linked list of objects that carry their own links: nothing is allocated, and an object
 // leaves its list in constant time and when it dies.
 //
-// An object can be in several lists by deriving from ListNode with different tags. The list does not
-// own its objects.
+// An object can be in several lists by deriving from ListNode with different tags. The list does
+// not own its objects.
 #pragma once
 
 #include <cstddef>

@@ -35,6 +35,9 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   void turn(net::Wait wait);
   void stop();  // any thread
 
+  // Called at the end of each turn, when sessions may be taken out; for tests that move them.
+  void (*after_turn)(Worker& worker) = nullptr;
+
   // A connection that was accepted; on this worker's thread.
   void add_client(UniqueFd fd, const net::Address& peer);
   std::size_t client_count() const { return client_count_.load(std::memory_order_relaxed); }

@@ -67,10 +67,10 @@ void Pool::touch() {
 void Pool::publish() {
   if (shared_.workers() == 1) return;
   const Waiter* first = waiting_.first();
-  shared_.publish(worker_,
-                  first != nullptr ? first->waiting_since.time_since_epoch().count()
-                                   : SharedPool::kNobodyWaits,
-                  static_cast<int>(idle_.size()));
+  shared_.publish(
+      worker_,
+      first != nullptr ? first->waiting_since.time_since_epoch().count() : SharedPool::kNobodyWaits,
+      static_cast<int>(idle_.size()));
 }
 
 void Pool::serve(Instant now) {

@@ -92,7 +92,8 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
       case kCancelKey:
         if (field->value.size() < 8) break;
         client.process_id_ = read_u32(bytes_of(field->value).data());
-        host.shared.cancel_keys.restore(field->value, {.worker = host.worker, .client = client.id_});
+        host.shared.cancel_keys.restore(field->value,
+                                        {.worker = host.worker, .client = client.id_});
         break;
       case kParameters: client.parameters_ = TRY(load_set(host.parameters, field->value)); break;
       case kStatement:

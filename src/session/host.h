@@ -1,5 +1,5 @@
-// Host: what a worker is to its sessions. The loop they live in, the memory that is lent to them for
-// one pass, and the few things that they ask of their worker.
+// Host: what a worker is to its sessions. The loop they live in, the memory that is lent to them
+// for one pass, and the few things that they ask of their worker.
 //
 // Shared: what all workers have in common. Sessions reach other threads only through these two.
 #pragma once

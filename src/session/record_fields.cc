@@ -6,7 +6,7 @@ namespace doorman::session {
 
 namespace {
 
-enum : std::uint16_t { kName = 1, kValue = 2, kId = 3, kBody = 4, kStatement = 5 };
+enum : std::uint16_t { kName = 1, kValue = 2, kId = 3, kBody = 4, kStatement = 5, kSerial = 6 };
 
 }  // namespace
 
@@ -57,6 +57,7 @@ Result<StatementRef> load_statement(StatementRegistry& registry, std::string_vie
 
 std::string save_client_statement(const ClientStatement& statement) {
   RecordWriter out;
+  out.number(kSerial, statement.serial);
   out.text(kName, statement.name);
   out.text(kStatement, save_statement(*statement.statement));
   return out.take();
@@ -67,6 +68,7 @@ Result<ClientStatementRef> load_client_statement(StatementRegistry& registry,
   auto loaded = std::make_shared<ClientStatement>();
   RecordReader reader(record);
   while (auto field = TRY(reader.next())) {
+    if (field->tag == kSerial) loaded->serial = field->number();
     if (field->tag == kName) loaded->name = field->value;
     if (field->tag == kStatement) loaded->statement = TRY(load_statement(registry, field->value));
   }

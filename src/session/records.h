@@ -1,12 +1,12 @@
 // Sessions as records: everything that a client or a server connection is, as plain values, and the
 // same connection built again from them, on another worker or in another process.
 //
-// A session can be taken out at the end of any turn, in the middle of a transaction, of a pipeline or
-// of a COPY. What is not in a record may be lost: log lines under way, the pace of its timers. Clients
-// that are still logging in, and sessions with the console, are not taken out yet.
+// A session can be taken out at the end of any turn, in the middle of a transaction, of a pipeline
+// or of a COPY. What is not in a record may be lost: log lines under way, the pace of its timers.
+// Clients that are still logging in, and sessions with the console, are not taken out yet.
 //
-// A record is fields by tag (base/record.h). The reader distrusts it: what cannot be is an Error, and
-// costs that one session.
+// A record is fields by tag (base/record.h). The reader distrusts it: what cannot be is an Error,
+// and costs that one session.
 #pragma once
 
 #include <cstdint>

@@ -60,7 +60,7 @@ void ClientStatements::add(ClientStatementRef statement) {
 
 void ClientStatements::remove(const ClientStatement& statement) {
   const auto found = by_name_.find(statement.name);
-  if (found != by_name_.end() && found->second.get() == &statement) by_name_.erase(found);
+  if (found != by_name_.end() && found->second->serial == statement.serial) by_name_.erase(found);
 }
 
 bool ServerStatements::use(const Statement& statement) {

@@ -48,6 +48,7 @@ class StatementRegistry {
 };
 
 struct ClientStatement {
+  std::uint64_t serial;  // tells it from others of the same name, before and after
   std::string name;
   StatementRef statement;
 };
