@@ -92,8 +92,8 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
       case kCancelKey:
         if (field->value.size() < 8) break;
         client.process_id_ = read_u32(bytes_of(field->value).data());
-        host.shared.cancel_keys.restore(field->value,
-                                        {.worker = host.worker, .client = client.id_});
+        client.cancel_wanted_ = host.shared.cancel_keys.restore(
+            field->value, {.worker = host.worker, .client = client.id_});
         break;
       case kParameters: client.parameters_ = TRY(load_set(host.parameters, field->value)); break;
       case kStatement:
@@ -118,6 +118,7 @@ Result<Image> SessionRecords::take_out(ClientSession& client) {
   }
   Image image;
   image.client = save(client);
+  client.host_->shared.cancel_keys.depart(client.process_id_);
   if (ServerSession* server = std::exchange(client.server_, nullptr)) {
     server->client_ = nullptr;
     image.server = save(*server);
@@ -191,6 +192,7 @@ Result<> SessionRecords::put_in(Host& host, Image image) {
   if (joined.state_ == ClientState::Waiting) joined.part_->pool.rejoin(joined);
   joined.resume_reading();
   if (joined.inbox_) host.wake(joined);
+  if (std::exchange(joined.cancel_wanted_, false)) joined.request_cancel();
   return {};
 }
 

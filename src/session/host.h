@@ -33,7 +33,6 @@ class ClientSession;
 class ServerSession;
 class PoolPart;
 class CancelKeys;
-struct CancelTarget;
 class PasswordWork;
 class Host;
 
@@ -116,7 +115,7 @@ class Host {
   virtual ClientSession* find_client(std::uint64_t id) = 0;
   virtual ServerSession* find_server(std::uint64_t id) = 0;
   // A client, perhaps of another worker, wants its query cancelled.
-  virtual void cancel(const CancelTarget& target) = 0;
+  virtual void cancel(const std::string& key) = 0;
   // Sends a cancel request to a server; tells it through cancel_done() when that is over.
   virtual void send_cancel(const net::Address& address, std::string key, std::uint64_t server) = 0;
 

@@ -14,8 +14,7 @@ void ServerSession::clean() {
     fail("", "its settings are out of date");
     return;
   }
-  if (settings.server_lifetime == Duration::zero() &&
-      part_->settings.server_lifetime == Duration::zero() && linked_at_ != Instant()) {
+  if (part_->settings.server_lifetime == Duration::zero() && linked_at_ != Instant()) {
     if (!stream_.write(bytes_of(wire::terminate()))) outdated_ = true;
     fail("", "server_lifetime is 0: one use");
     return;
