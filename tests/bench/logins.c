@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,7 +103,8 @@ static char next_message(struct login* login, char** body, size_t* size) {
     login->taken = 0;
     login->received = there;
     const ssize_t got = recv(login->fd, login->buffer + there, sizeof login->buffer - there, 0);
-    if (got <= 0) die("the server closed the connection during a login");
+    if (got == 0) die("the server closed the connection during a login");
+    if (got < 0) die("recv during a login: %m");
     login->received += (size_t)got;
   }
 }
@@ -178,7 +180,9 @@ static void open_socket(struct login* login) {
   login->received = login->taken = 0;
   login->fd = socket(AF_INET, SOCK_STREAM, 0);
   if (login->fd < 0) die("socket: %m");
+  const struct timeval patience = {.tv_sec = 10};
   setsockopt(login->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(login->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   if (connect(login->fd, (const struct sockaddr*)&address, sizeof address) != 0) die("connect: %m");
 }
 
@@ -190,6 +194,17 @@ static void answer(struct login* login, struct client_key* key, const char* body
     case 11: send_scram_final(login, key, body + 4); break;
     default: die("asked for authentication of kind %u", get_u32(body));
   }
+}
+
+// Waits for the server's close and resets what is left, so that no port stays in TIME_WAIT: with
+// thousands of those, connect() would spend more time on finding a port than the login takes.
+static void log_out(struct login* login) {
+  const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+  send_all(login->fd, "X\0\0\0\4", 5);
+  while (recv(login->fd, login->buffer, sizeof login->buffer, 0) > 0) {
+  }
+  setsockopt(login->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  close(login->fd);
 }
 
 static void log_in(struct login* login, struct client_key* key) {
@@ -207,8 +222,7 @@ static void log_in(struct login* login, struct client_key* key) {
       die("%s", body);
     }
   }
-  send_all(login->fd, "X\0\0\0\4", 5);
-  close(login->fd);
+  log_out(login);
 }
 
 static void* run(void* unused) {

@@ -113,7 +113,7 @@ def build_logins(place):
 
 
 def watch(argv, until_attached, work):
-    """Runs `work` while the program argv looks on; it is ended by SIGINT, as strace and perf are."""
+    """Runs `work` while the program argv looks on: strace or perf, which end by SIGINT."""
     watcher = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         until_attached(watcher)
@@ -158,7 +158,7 @@ def count_user_work(pooler, work):
 
 
 def per_transaction(counter, pooler, mode, clients, few, many):
-    """Counts by `counter` per transaction: a short run is taken from a long one, and logins with it."""
+    """Counts per transaction: those of a long run less those of a short one, logins and all."""
     counts = []
     for number in (few, many):
 
@@ -196,7 +196,7 @@ def idle_memory(pooler, count):
 
 
 def most_servers(postgres, pooler, mode, clients, seconds):
-    """The most connections of the pooler that PostgreSQL saw under load, and how often we looked."""
+    """The most connections of the pooler that PostgreSQL had under load, and how many looks."""
     seen, done = [], threading.Event()
 
     def look():

@@ -150,7 +150,8 @@ def scram_secret(password):
     salt, iterations = os.urandom(16), 4096
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
     client_key = hmac.digest(salted, b"Client Key", "sha256")
-    parts = [salt, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256")]
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    parts = (salt, hashlib.sha256(client_key).digest(), server_key)
     salt, stored_key, server_key = (base64.b64encode(part).decode() for part in parts)
     return f"SCRAM-SHA-256${iterations}:{salt}${stored_key}:{server_key}"
 
