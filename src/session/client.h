@@ -126,7 +126,7 @@ class ClientSession final : public pool::Waiter,
   bool relay_bind(const wire::Header& header, Bytes& input);
   bool relay_describe_or_close(const wire::Header& header, Bytes& input);
   void forward_rest(const wire::Header& header, Bytes& input, std::size_t skipped,
-                    std::string_view new_head);
+                    wire::MessageWriter& new_head);
   void forward(const wire::Header& header, Bytes& input);
   void discard(const wire::Header& header, Bytes& input);
   bool shares_statements() const;

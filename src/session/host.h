@@ -26,6 +26,7 @@
 #include "session/hot_slot.h"
 #include "session/parameters.h"
 #include "session/statements.h"
+#include "wire/message_writer.h"
 
 namespace doorman::session {
 
@@ -91,6 +92,7 @@ class Host {
   std::vector<std::byte> scratch;
   net::Gather to_server;
   net::Gather to_client;
+  wire::MessageWriter head;  // of a message with other names: here, since it keeps its memory
 
   const config::Settings& settings() const { return rules->config->settings; }
   // The time, read once per turn.
