@@ -1,8 +1,8 @@
 // A doubly linked list of objects that carry their own links: nothing is allocated, and an object
 // leaves its list in constant time and when it dies.
 //
-// An object can be in several lists by deriving from ListNode with different tags. The list does not
-// own its objects.
+// An object can be in several lists by deriving from ListNode with different tags. The list does
+// not own its objects.
 #pragma once
 
 #include <cstddef>
@@ -65,6 +65,10 @@ class IntrusiveList {
   T& back() { return object(*head_.previous_); }
   void push_back(T& item) { static_cast<Node&>(item).link_before(head_, size_); }
   void push_front(T& item) { static_cast<Node&>(item).link_before(*head_.next_, size_); }
+
+  void insert_before(T& place, T& item) {
+    static_cast<Node&>(item).link_before(static_cast<Node&>(place), size_);
+  }
 
   // The item behind `item`, or null at the end.
   T* after(T& item) {

@@ -25,7 +25,8 @@ Result<std::optional<Field>> RecordReader::next() {
   const std::uint32_t length = read_u32(bytes_of(rest_).data() + 2);
   rest_.remove_prefix(6);
   if (length > rest_.size()) {
-    return Error{ErrorCode::Protocol, "field " + std::to_string(tag) + " is longer than its record"};
+    return Error{ErrorCode::Protocol,
+                 "field " + std::to_string(tag) + " is longer than its record"};
   }
   const Field field = {.tag = tag, .value = rest_.substr(0, length)};
   rest_.remove_prefix(length);

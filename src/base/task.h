@@ -13,8 +13,7 @@ class TaskOf {
  public:
   TaskOf() = default;
   template <class Call>
-    requires(!std::is_same_v<std::remove_cvref_t<Call>, TaskOf>)
-  TaskOf(Call&& call)
+  requires(!std::is_same_v<std::remove_cvref_t<Call>, TaskOf>) TaskOf(Call&& call)
       : body_(std::make_unique<Body<std::remove_cvref_t<Call>>>(std::forward<Call>(call))) {}
 
   explicit operator bool() const { return body_ != nullptr; }

@@ -85,14 +85,18 @@ Refusal syntax_error(std::string message) {
 Refusal unknown(const std::vector<Word>& words) {
   std::string typed = shortened(upper(words.front().text));
   const bool show = typed == "SHOW" || typed == "SELECT";
+  if (show && words.size() == 1) return syntax_error(typed + " what?");
   std::vector<std::string_view> names;
   for (const Command& command : kTable) {
-    const bool is_show = command.name.starts_with("SHOW ");
-    if (is_show == show) names.push_back(command.name);
+    const std::vector<std::string_view> parts = split(command.name);
+    if ((parts.front() == "SHOW") == show) names.push_back(parts.back());
   }
-  if (show && words.size() == 1) return syntax_error(typed + " what?");
-  if (show) typed = "SHOW " + shortened(upper(words[1].text));
-  return syntax_error("unknown command \"" + typed + "\"" + config::suggestion(typed, names));
+  if (show) typed = shortened(upper(words[1].text));
+  const std::string_view meant = config::nearest(typed, names);
+  const std::string before = show ? "SHOW " : "";
+  std::string message = "unknown command \"" + before + typed + "\"";
+  if (!meant.empty()) message += "; did you mean \"" + before + std::string(meant) + "\"?";
+  return syntax_error(std::move(message));
 }
 
 Refusal wrong_arguments(const Command& command) {

@@ -1,8 +1,10 @@
 #include "control/commands.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "control/courtesy.h"
 #include "wire/error_response.h"
 
@@ -56,7 +58,9 @@ Outcome Commands::outcome_of(std::string_view user, std::string_view text) {
                    .message = std::string(command.command->name) + " is for admin_users only"};
   }
   if (command.command->access == Access::Admin) {
-    log(LogLevel::Notice, "console: {} by {}", command.command->name, user);
+    std::string line(command.command->name);
+    for (const std::string& argument : command.arguments) line += " " + argument;
+    log(LogLevel::Notice, "console: {} by {}", escape_control(line), user);
   }
   return command.command->run(*this, command.arguments);
 }

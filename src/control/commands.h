@@ -17,6 +17,9 @@
 namespace doorman::control {
 
 inline constexpr std::string_view kConsoleDatabase = "pgbouncer";  // as its statistics call it
+inline bool is_console(std::string_view database) {
+  return database == kConsoleDatabase || database == "pg_doorman";
+}
 
 class Commands {
  public:

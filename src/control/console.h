@@ -24,9 +24,7 @@ class Console final : public session::LocalDatabase {
   Commands& commands() { return commands_; }
 
   // session::LocalDatabase, on the threads of workers
-  bool serves(std::string_view database) const override {
-    return database == "pgbouncer" || database == "pg_doorman";
-  }
+  bool serves(std::string_view database) const override { return is_console(database); }
   bool admits(const config::Config& config, std::string_view user) const override {
     return is_admitted(config, user);
   }

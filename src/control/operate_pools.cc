@@ -38,6 +38,10 @@ struct Scope {
 std::variant<Scope, Refusal> scope_of(Commands& commands, const Arguments& arguments) {
   if (arguments.empty()) return Scope();
   const std::string& name = arguments[0];
+  if (is_console(name)) {
+    return Refusal{.sqlstate = wire::sqlstate::kInvalidDatabase,
+                   .message = "\"" + name + "\" is the console itself"};
+  }
   if (!config::find_database(commands.config(), name)) {
     std::vector<std::string_view> names;
     for (const auto& [known, database] : commands.config().databases) names.push_back(known);

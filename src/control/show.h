@@ -1,6 +1,9 @@
 // The commands that only show something. On the main thread.
 #pragma once
 
+#include <set>
+#include <string>
+
 #include "control/command.h"
 
 namespace doorman::control {
@@ -18,6 +21,7 @@ Outcome show_peers(Commands& commands, const Arguments& arguments);
 Outcome show_peer_pools(Commands& commands, const Arguments& arguments);
 
 // show_pools.cc
+std::set<std::string> known_users(Commands& commands);
 Outcome show_databases(Commands& commands, const Arguments& arguments);
 Outcome show_users(Commands& commands, const Arguments& arguments);
 Outcome show_pools(Commands& commands, const Arguments& arguments);

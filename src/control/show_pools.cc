@@ -105,6 +105,17 @@ Row pool_row(std::string_view database, std::string_view user, const PoolLine& l
 
 }  // namespace
 
+// Those of the files, and those that have logged in otherwise.
+std::set<std::string> known_users(Commands& commands) {
+  std::set<std::string> names;
+  for (const auto& [name, user] : commands.config().users) names.insert(name);
+  for (const std::string_view name : commands.daemon().rules()->users->names()) names.emplace(name);
+  for (const pool::UserShare* share : commands.daemon().registry().users()) {
+    names.insert(share->name);
+  }
+  return names;
+}
+
 Outcome show_databases(Commands& commands, const Arguments& /*arguments*/) {
   Table table = {
       .columns = columns({{Type::Text, "name host"},
@@ -142,30 +153,25 @@ Outcome show_users(Commands& commands, const Arguments& /*arguments*/) {
                                       "max_user_connections current_connections "
                                       "max_user_client_connections current_client_connections"}})};
   const config::Config& config = commands.config();
-  struct Use {
-    int servers = 0;
-    int clients = 0;
-  };
-  std::map<std::string, Use> users;
-  for (const auto& [name, user] : config.users) users[name];
-  for (const std::string_view name : commands.daemon().rules()->users->names()) {
-    users[std::string(name)];
-  }
-  for (const pool::UserShare* share : commands.daemon().registry().users()) {
-    users[share->name] = {.servers = share->servers.used(), .clients = share->clients.used()};
-  }
   const auto text = [](const std::optional<int>& number) {
     return number ? cell(*number) : cell("");
   };
-  for (const auto& [name, use] : users) {
+  std::map<std::string, const pool::UserShare*> shares;
+  for (const pool::UserShare* share : commands.daemon().registry().users()) {
+    shares.emplace(share->name, share);
+  }
+  for (const std::string& name : known_users(commands)) {
+    const auto share = shares.find(name);
+    const bool used = share != shares.end();
     const auto found = config.users.find(name);
     const config::User user = found == config.users.end() ? config::User() : found->second;
     table.rows.push_back(
         row(name, text(user.pool_size), text(user.reserve_pool_size),
             user.pool_mode ? cell(config::name(*user.pool_mode)) : Cell(),
-            user.max_user_connections.value_or(config.settings.max_user_connections), use.servers,
+            user.max_user_connections.value_or(config.settings.max_user_connections),
+            used ? share->second->servers.used() : 0,
             user.max_user_client_connections.value_or(config.settings.max_user_client_connections),
-            use.clients));
+            used ? share->second->clients.used() : 0));
   }
   return shown(std::move(table));
 }

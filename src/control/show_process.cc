@@ -65,15 +65,14 @@ Outcome show_lists(Commands& commands, const Arguments& /*arguments*/) {
   const Sizes sizes = count(daemon);
   const net::Resolver::Counters names = daemon.shared().resolver.counters();
   const std::size_t databases = commands.config().databases.size() + 1;  // the console's is one
-  return shown(
-      {.columns = columns({{Type::Text, "list"}, {Type::Int4, "items"}}),
-       .rows = {row("databases", databases), row("users", daemon.registry().users().size()),
-                row("peers", 0), row("pools", daemon.registry().pools()), row("peer_pools", 0),
-                row("free_clients", 0), row("used_clients", sizes.clients),
-                row("login_clients", sizes.logins), row("free_servers", 0),
-                row("used_servers", sizes.servers), row("dns_names", names.names),
-                row("dns_zones", 0), row("dns_queries", names.queries),
-                row("dns_pending", names.pending)}});
+  return shown({.columns = columns({{Type::Text, "list"}, {Type::Int4, "items"}}),
+                .rows = {row("databases", databases), row("users", known_users(commands).size()),
+                         row("peers", 0), row("pools", daemon.registry().pools()),
+                         row("peer_pools", 0), row("free_clients", 0),
+                         row("used_clients", sizes.clients), row("login_clients", sizes.logins),
+                         row("free_servers", 0), row("used_servers", sizes.servers),
+                         row("dns_names", names.names), row("dns_zones", 0),
+                         row("dns_queries", names.queries), row("dns_pending", names.pending)}});
 }
 
 Outcome show_mem(Commands& commands, const Arguments& /*arguments*/) {

@@ -21,7 +21,11 @@ Acceptor::Listener::Listener(Acceptor& a, UniqueFd f)
 }
 
 Acceptor::Acceptor(Worker& home, std::vector<Worker*>& all, std::vector<UniqueFd> listeners)
-    : home_(home), all_(all), retry_(*this), timer_(home.loop, retry_), reserve_(spare_descriptor()) {
+    : home_(home),
+      all_(all),
+      retry_(*this),
+      timer_(home.loop, retry_),
+      reserve_(spare_descriptor()) {
   for (UniqueFd& fd : listeners) {
     listeners_.push_back(std::make_unique<Listener>(*this, std::move(fd)));
   }
@@ -54,8 +58,8 @@ void Acceptor::accept_from(int fd) {
 
 void Acceptor::out_of_descriptors(int fd, const std::string& why) {
   if (!complained_) {
-    log(LogLevel::Error, "cannot accept more clients: {}; raise LimitNOFILE or lower max_client_conn",
-        why);
+    log(LogLevel::Error,
+        "cannot accept more clients: {}; raise LimitNOFILE or lower max_client_conn", why);
     complained_ = true;
   }
   reserve_.reset();

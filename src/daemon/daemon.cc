@@ -103,7 +103,8 @@ Result<std::vector<UniqueFd>> Daemon::listeners() {
   if (!all.empty()) return all;
   for (const std::string& name : settings.listen_addr) {
     for (auto& each : TRY(net::listen_names(name, settings.listen_port, settings.listen_backlog))) {
-      if (auto set = net::set_socket_options(each.fd.get(), session::socket_options(settings)); !set) {
+      if (auto set = net::set_socket_options(each.fd.get(), session::socket_options(settings));
+          !set) {
         log(LogLevel::Warning, "{}: {}", each.address.text(), set.error().message);
       }
       log(LogLevel::Notice, "listening on {}", each.address.text());
@@ -193,8 +194,7 @@ void Daemon::visit_workers(const std::function<void(Worker&)>& visit) {
 Result<> Daemon::reload() {
   session::RulesRef changed = TRY(load_rules(options_.config_path));
   TRY(change_log(log_target(changed->config->settings, options_)));
-  const auto later =
-      config::needs_restart(rules_->config->settings, changed->config->settings);
+  const auto later = config::needs_restart(rules_->config->settings, changed->config->settings);
   for (const std::string& key : later) {
     log(LogLevel::Warning, "{} has changed: it takes effect at the next restart", key);
   }

@@ -35,9 +35,9 @@ Result<session::RulesRef> load_rules(const std::string& config_path);
 
 enum class Ending {
   None,
-  WhenIdle,         // sessions end with their transactions, at the latest after shutdown_timeout
-  WaitForClients,   // until the last client has left by itself
-  WaitForServers,   // until no server is in use
+  WhenIdle,        // sessions end with their transactions, at the latest after shutdown_timeout
+  WaitForClients,  // until the last client has left by itself
+  WaitForServers,  // until no server is in use
   AtOnce
 };
 

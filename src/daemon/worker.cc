@@ -32,7 +32,8 @@ Worker::~Worker() {
   for (auto& [id, server] : servers_) {
     if (server->state() != ServerState::Closing) server->fail("", "the worker ends");
   }
-  ready_.each([](ClientSession& client) { static_cast<ListNode<session::InReady>&>(client).unlink(); });
+  ready_.each(
+      [](ClientSession& client) { static_cast<ListNode<session::InReady>&>(client).unlink(); });
   clients_.clear();
   servers_.clear();
 }
@@ -49,7 +50,8 @@ void Worker::turn(net::Wait wait) {
   loop.run_once(wait);  // sessions read, parse, decide and write
   go_on();              // those that waited for something of their own
   serve();              // free servers meet those who wait
-  reap_dead();          // what has closed is deleted, here and nowhere else
+  if (after_turn != nullptr) after_turn(*this);
+  reap_dead();  // what has closed is deleted, here and nowhere else
   turn_ends();
 }
 
@@ -128,7 +130,7 @@ void Worker::adopt(std::unique_ptr<ServerSession> server) {
   servers_.emplace(id, std::move(server));
 }
 
-void Worker::adopt_client(std::unique_ptr<ClientSession> client) {
+void Worker::adopt(std::unique_ptr<ClientSession> client) {
   const std::uint64_t id = client->id();
   clients_.emplace(id, std::move(client));
 }
@@ -265,7 +267,8 @@ void Worker::drain() {
   draining_ = true;
   for (auto& [id, client] : clients_) {
     if (client->state() == ClientState::Closing || client->in_transaction()) continue;
-    client->fail(wire::sqlstate::kAdminShutdown, "terminating connection due to administrator command");
+    client->fail(wire::sqlstate::kAdminShutdown,
+                 "terminating connection due to administrator command");
   }
 }
 
@@ -279,7 +282,8 @@ std::size_t Worker::pool_clients() const {
 
 void Worker::end_all(std::string_view reason) {
   for (auto& [id, client] : clients_) {
-    if (client->state() != ClientState::Closing) client->fail(wire::sqlstate::kAdminShutdown, reason);
+    if (client->state() != ClientState::Closing)
+      client->fail(wire::sqlstate::kAdminShutdown, reason);
   }
   for (auto& [id, server] : servers_) {
     if (server->state() == ServerState::Idle) server->retire("shutting down");

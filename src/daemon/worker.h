@@ -35,6 +35,9 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   void turn(net::Wait wait);
   void stop();  // any thread
 
+  // Called at the end of each turn, when sessions may be taken out; for tests that move them.
+  void (*after_turn)(Worker& worker) = nullptr;
+
   // A connection that was accepted; on this worker's thread.
   void add_client(UniqueFd fd, const net::Address& peer);
   std::size_t client_count() const { return client_count_.load(std::memory_order_relaxed); }
@@ -66,6 +69,7 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   // session::Host
   session::PoolPart* pool_part(const std::string& database, const std::string& user) override;
   void adopt(std::unique_ptr<session::ServerSession> server) override;
+  void adopt(std::unique_ptr<session::ClientSession> client) override;
   void reap(session::ClientSession& client) override { dead_clients_.push_back(client.id()); }
   void reap(session::ServerSession& server) override { dead_servers_.push_back(server.id()); }
   void wake(session::ClientSession& client) override;
@@ -74,9 +78,6 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   session::ServerSession* find_server(std::uint64_t id) override;
   void cancel(const session::CancelTarget& target) override;
   void send_cancel(const net::Address& address, std::string key, std::uint64_t server) override;
-
-  // A session that came from another worker.
-  void adopt_client(std::unique_ptr<session::ClientSession> client);
 
  private:
   static constexpr Duration kTick = std::chrono::milliseconds(100);

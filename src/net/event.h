@@ -40,9 +40,9 @@ class EventLoop {
   std::unique_ptr<event_base, Free> base_;
 };
 
-// Readiness of one descriptor (or a signal's arrival). `handler` and the descriptor must outlive it;
-// destroying it unregisters, so a callback never reaches a dead handler, and a descriptor that lives
-// on elsewhere leaves the loop's epoll set before it is closed here.
+// Readiness of one descriptor (or a signal's arrival). `handler` and the descriptor must outlive
+// it; destroying it unregisters, so a callback never reaches a dead handler, and a descriptor that
+// lives on elsewhere leaves the loop's epoll set before it is closed here.
 class IoEvent {
  public:
   IoEvent(EventLoop& loop, int fd, short what, EventHandler& handler);

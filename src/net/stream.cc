@@ -53,7 +53,8 @@ void Stream::keep_unsent(Bytes bytes) {
 }
 
 void Stream::watch_unsent() {
-  if (!write_event_) write_event_ = std::make_unique<IoEvent>(*loop_, fd_.get(), EV_WRITE, *handler_);
+  if (!write_event_)
+    write_event_ = std::make_unique<IoEvent>(*loop_, fd_.get(), EV_WRITE, *handler_);
   write_event_->enable();
 }
 

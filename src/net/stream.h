@@ -54,8 +54,8 @@ class Stream {
   bool wants_read() const { return read_event_ && read_event_->enabled(); }
   void want_write();  // once: to learn that a connect() is done
 
-  void close();       // leaves the loop first
-  UniqueFd release(); // for another owner; leaves the loop first
+  void close();        // leaves the loop first
+  UniqueFd release();  // for another owner; leaves the loop first
 
  private:
   void watch_unsent();

@@ -32,6 +32,15 @@ void Pool::wait(Waiter& waiter, Instant now) {
   touch();
 }
 
+void Pool::rejoin(Waiter& waiter) {
+  Waiter* before = waiting_.first();
+  while (before != nullptr && before->waiting_since <= waiter.waiting_since) {
+    before = waiting_.after(*before);
+  }
+  before != nullptr ? waiting_.insert_before(*before, waiter) : waiting_.push_back(waiter);
+  touch();
+}
+
 void Pool::forget(Waiter& waiter) {
   static_cast<ListNode<InQueue>&>(waiter).unlink();
   publish();
@@ -58,10 +67,10 @@ void Pool::touch() {
 void Pool::publish() {
   if (shared_.workers() == 1) return;
   const Waiter* first = waiting_.first();
-  shared_.publish(worker_,
-                  first != nullptr ? first->waiting_since.time_since_epoch().count()
-                                   : SharedPool::kNobodyWaits,
-                  static_cast<int>(idle_.size()));
+  shared_.publish(
+      worker_,
+      first != nullptr ? first->waiting_since.time_since_epoch().count() : SharedPool::kNobodyWaits,
+      static_cast<int>(idle_.size()));
 }
 
 void Pool::serve(Instant now) {

@@ -2,8 +2,8 @@
 //
 // Waiters are served first come, first served: strictly on one worker, and across workers to within
 // kAcrossWorkers, since a server that changes workers costs two wake-ups. The worker calls serve()
-// once per turn for each pool that changed; nothing else pairs, so a client that lets go of a server
-// never runs another client's code.
+// once per turn for each pool that changed; nothing else pairs, so a client that lets go of a
+// server never runs another client's code.
 #pragma once
 
 #include <string>
@@ -61,9 +61,9 @@ class Hands {
   // False: the server must be looked at first (it left the idle list for that, or for good).
   virtual bool usable(Server& server) = 0;
   virtual void send_server(Pool& pool, Server& server, int worker) = 0;
-  virtual void poke(Pool& pool, int worker) = 0;   // its part of this pool should serve again
-  virtual void make_room(Pool& pool) = 0;          // another pool of the same database or user is idle
-  virtual void touched(Pool& pool) = 0;            // serve this pool at the end of the turn
+  virtual void poke(Pool& pool, int worker) = 0;  // its part of this pool should serve again
+  virtual void make_room(Pool& pool) = 0;  // another pool of the same database or user is idle
+  virtual void touched(Pool& pool) = 0;    // serve this pool at the end of the turn
 
  protected:
   ~Hands() = default;
@@ -85,6 +85,8 @@ class Pool {
   Server* take_now(Instant now);
   void wait(Waiter& waiter, Instant now);
   void forget(Waiter& waiter);
+  // One that has waited elsewhere already, since waiter.waiting_since: it keeps its place.
+  void rejoin(Waiter& waiter);
 
   void add_idle(Server& server, Instant now);
   // A connection attempt that serve() asked for has ended.

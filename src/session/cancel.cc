@@ -41,7 +41,8 @@ std::optional<CancelTarget> CancelKeys::find(std::string_view key) const {
   if (key.size() < 8) return std::nullopt;
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(read_u32(bytes_of(key).data()));
-  if (found == entries_.end() || !auth::same_text(found->second.secret, key.substr(4))) return std::nullopt;
+  if (found == entries_.end() || !auth::same_text(found->second.secret, key.substr(4)))
+    return std::nullopt;
   return found->second.target;
 }
 

@@ -26,6 +26,12 @@ ClientSession::ClientSession(Host& host, UniqueFd fd, const net::Address& peer)
       connected_at_(host.now()),
       state_since_(host.now()) {}
 
+ClientSession::ClientSession(Host& host, UniqueFd fd, std::uint64_t id)
+    : host_(&host),
+      id_(id),
+      slot_(&host.slots.take(id_, /*is_server=*/false)),
+      stream_(std::move(fd)) {}
+
 ClientSession::~ClientSession() {
   CHECK(server_ == nullptr);
   host_->slots.give_back(*slot_);
@@ -115,7 +121,8 @@ void ClientSession::resume_reading() {
   if (held && inbox_ && inbox_->size() >= kMaxWaitingInput) wanted = false;
   const bool was_off = !stream_.wants_read();
   stream_.want_read(wanted);
-  if (inbox_ && server_ != nullptr && (stalled_ ? server_->names_are_settled() : wanted && was_off)) {
+  if (inbox_ && server_ != nullptr &&
+      (stalled_ ? server_->names_are_settled() : wanted && was_off)) {
     host_->wake(*this);
   }
 }
@@ -166,9 +173,9 @@ bool ClientSession::check_length(const wire::Header& header) {
   static constexpr std::uint32_t kSmallLimit = 10'000;
   if (kLarge.find(header.type) != std::string_view::npos) return true;
   if (kSmall.find(header.type) == std::string_view::npos) {
-    fail(wire::sqlstate::kProtocolViolation,
-         "invalid frontend message type " +
-             std::to_string(static_cast<unsigned char>(header.type)));
+    fail(
+        wire::sqlstate::kProtocolViolation,
+        "invalid frontend message type " + std::to_string(static_cast<unsigned char>(header.type)));
     return false;
   }
   if (header.length <= kSmallLimit) return true;

@@ -34,19 +34,21 @@ class ClientSession final : public pool::Waiter,
                             private net::EventHandler {
  public:
   ClientSession(Host& host, UniqueFd fd, const net::Address& peer);
+  // A client in the middle of its life, to be filled from its record; see records.h.
+  ClientSession(Host& host, UniqueFd fd, std::uint64_t id);
   ~ClientSession();
 
   void start();  // reads its first packet
 
   // From its server.
   void server_lost(std::string_view sqlstate, std::string_view reason, bool mid_message);
-  void released();                     // the transaction is over, the server is given back
-  void prepared();                     // the server has taken over the parameters
+  void released();  // the transaction is over, the server is given back
+  void prepared();  // the server has taken over the parameters
   // `with_server`: the server still holds this client.
   void refused_parameters(std::string_view error_message, bool with_server);
   void parameter_changed(std::string_view name, std::string_view value);
   void parameters_adopted(const Parameters& parameters);  // as the server spells them
-  bool write_gathered();               // host.to_client; false: the client is gone
+  bool write_gathered();  // host.to_client; false: the client is gone
   bool output_blocked() const { return stream_.unsent() > 0; }
   ClientStatements& statements();
   bool between_messages() const { return framer_.at_boundary(); }
@@ -55,9 +57,9 @@ class ClientSession final : public pool::Waiter,
   void resume_reading();
 
   // From the worker.
-  void go_on();                        // with what waits in the inbox
-  void request_cancel();               // a cancel request with this client's key has come
-  void tick(Instant now);              // time limits
+  void go_on();            // with what waits in the inbox
+  void request_cancel();   // a cancel request with this client's key has come
+  void tick(Instant now);  // time limits
   // Ends the session with a FATAL error.
   void fail(std::string_view sqlstate, std::string_view message);
   void close(std::string_view reason);
@@ -133,7 +135,7 @@ class ClientSession final : public pool::Waiter,
   const std::uint64_t id_;
   HotSlot* slot_;
   ClientState state_ = ClientState::Startup;
-  bool discarding_ = false;     // the message that framer_ is in goes nowhere
+  bool discarding_ = false;        // the message that framer_ is in goes nowhere
   bool skipping_to_sync_ = false;  // without a server: an error was answered, Sync ends it
   bool awaits_console_ = false;
   bool stalled_ = false;     // the next message depends on how an earlier one ends

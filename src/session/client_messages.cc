@@ -36,7 +36,8 @@ bool ClientSession::relay(const wire::Header& header, Bytes& input) {
   switch (header.type) {
     case 'Q':
       if (host_->settings().disable_pqexec) {
-        fail(wire::sqlstate::kFeatureNotSupported, "simple queries are switched off (disable_pqexec)");
+        fail(wire::sqlstate::kFeatureNotSupported,
+             "simple queries are switched off (disable_pqexec)");
         return false;
       }
       [[fallthrough]];
@@ -60,9 +61,7 @@ bool ClientSession::relay(const wire::Header& header, Bytes& input) {
     case 'p':
       fail(wire::sqlstate::kProtocolViolation, "invalid frontend message type 112");
       return false;
-    default:
-      query_begins();
-      return relay_extended(header, input);
+    default: query_begins(); return relay_extended(header, input);
   }
   forward(header, input);
   return true;
@@ -87,8 +86,8 @@ void ClientSession::forward(const wire::Header& header, Bytes& input) {
   host_->to_server.add(framer_.take(input));
 }
 
-// The message with its first `skipped` bytes replaced by `new_head`, whose length field is filled in
-// here.
+// The message with its first `skipped` bytes replaced by `new_head`, whose length field is filled
+// in here.
 void ClientSession::forward_rest(const wire::Header& header, Bytes& input, std::size_t skipped,
                                  std::string_view new_head) {
   std::string head(new_head);
@@ -138,15 +137,18 @@ bool ClientSession::relay_parse(const wire::Header& header, Bytes& input) {
     return true;
   }
   const Bytes body = reader.rest();
-  auto created = std::make_shared<const ClientStatement>(ClientStatement{
-      .name = std::string(name), .statement = host_->shared.statements.intern(text_of(body))});
+  auto created = std::make_shared<const ClientStatement>(
+      ClientStatement{.serial = host_->shared.next_id.fetch_add(1, std::memory_order_relaxed),
+                      .name = std::string(name),
+                      .statement = host_->shared.statements.intern(text_of(body))});
   statements().add(created);
   const StatementRef& statement = created->statement;
   if (server_->statements().use(*statement)) {
     ++part_->counters.statement_hits;
     if (server_->transaction_is_known_good()) {
       discard(header, input);
-      server_->expect({.awaits = Awaits::Parse, .deliver = Deliver::Local, .client_statement = created});
+      server_->expect(
+          {.awaits = Awaits::Parse, .deliver = Deliver::Local, .client_statement = created});
       return true;
     }
     // Whether a Parse is allowed (25P02) only the server knows: it gets the statement anew.

@@ -1,5 +1,5 @@
-// Host: what a worker is to its sessions. The loop they live in, the memory that is lent to them for
-// one pass, and the few things that they ask of their worker.
+// Host: what a worker is to its sessions. The loop they live in, the memory that is lent to them
+// for one pass, and the few things that they ask of their worker.
 //
 // Shared: what all workers have in common. Sessions reach other threads only through these two.
 #pragma once
@@ -105,6 +105,7 @@ class Host {
 
   virtual PoolPart* pool_part(const std::string& database, const std::string& user) = 0;
   virtual void adopt(std::unique_ptr<ServerSession> server) = 0;
+  virtual void adopt(std::unique_ptr<ClientSession> client) = 0;
   virtual void reap(ClientSession& client) = 0;
   virtual void reap(ServerSession& server) = 0;
   // Lets the client go on with its inbox at the end of the turn.

@@ -249,17 +249,17 @@ void Login::check_password(Bytes body) {
   }
   working_ = true;  // a SCRAM secret costs a key derivation
   Host& host = client_.host();
-  host.shared.passwords.run([&host, id = client_.id(), secret = secret_, user = user_,
-                             password = std::move(password)] {
-    const bool right = auth::verify_plain(secret, user, password);
-    host.post([&host, id, right] {
-      ClientSession* client = host.find_client(id);
-      if (client == nullptr || !client->login_) return;
-      client->login_->working_ = false;
-      right ? client->login_->authenticated() : client->login_->reject_password();
-      client->settle_login();
-    });
-  });
+  host.shared.passwords.run(
+      [&host, id = client_.id(), secret = secret_, user = user_, password = std::move(password)] {
+        const bool right = auth::verify_plain(secret, user, password);
+        host.post([&host, id, right] {
+          ClientSession* client = host.find_client(id);
+          if (client == nullptr || !client->login_) return;
+          client->login_->working_ = false;
+          right ? client->login_->authenticated() : client->login_->reject_password();
+          client->settle_login();
+        });
+      });
 }
 
 void Login::sasl_initial(Bytes body) {
@@ -292,15 +292,15 @@ void Login::sasl_initial(Bytes body) {
     return;
   }
   working_ = true;
-  host.shared.passwords.derive_verifier(
-      user_, secret_.text, iterations, [&host, id = client_.id()](auth::ScramVerifier verifier) {
-        host.post([&host, id, verifier = std::move(verifier)] {
-          ClientSession* client = host.find_client(id);
-          if (client == nullptr || !client->login_) return;
-          client->login_->working_ = false;
-          client->login_->with_verifier(verifier);
-        });
-      });
+  host.shared.passwords.derive_verifier(user_, secret_.text, iterations,
+                                        [&host, id = client_.id()](auth::ScramVerifier verifier) {
+                                          host.post([&host, id, verifier = std::move(verifier)] {
+                                            ClientSession* client = host.find_client(id);
+                                            if (client == nullptr || !client->login_) return;
+                                            client->login_->working_ = false;
+                                            client->login_->with_verifier(verifier);
+                                          });
+                                        });
 }
 
 void Login::with_verifier(auth::ScramVerifier verifier) {
@@ -363,8 +363,9 @@ void Login::enter_console() {
   Host& host = client_.host();
   if (!host.local->admits(*host.rules->config, user_)) {
     client_.fail(wire::sqlstate::kInsufficientPrivilege,
-                 "user \"" + user_ + "\" may not use the console: name it in admin_users or "
-                 "stats_users");
+                 "user \"" + user_ +
+                     "\" may not use the console: name it in admin_users or "
+                     "stats_users");
     return;
   }
   std::string out = wire::authentication(0, {});
@@ -413,8 +414,8 @@ void Login::enter_pool() {
     auto name = std::find_if(wanted_.begin(), wanted_.end(), [](const Parameter& each) {
       return same_name(each.name, "application_name");
     });
-    const std::string who = (name == wanted_.end() ? "app" : name->value) + " - " +
-                            client_.peer().text();
+    const std::string who =
+        (name == wanted_.end() ? "app" : name->value) + " - " + client_.peer().text();
     if (name != wanted_.end()) wanted_.erase(name);
     wanted_.push_back({.name = "application_name", .value = who});
   }

@@ -1,8 +1,8 @@
 // Login: the first part of a client's life, from its first byte to ReadyForQuery.
 //
 // Reads the startup packet, picks the database, checks the password by the method that the
-// configuration asks for, and has the client's start-up parameters accepted by a server. A user that
-// does not exist is indistinguishable from a wrong password.
+// configuration asks for, and has the client's start-up parameters accepted by a server. A user
+// that does not exist is indistinguishable from a wrong password.
 //
 // Protocol: PostgreSQL documentation, "Message Flow", "Start-up"; SASL: RFC 5802 and RFC 7677.
 #pragma once
@@ -64,12 +64,12 @@ class Login {
   std::uint16_t minor_ = 0;
   std::vector<Parameter> wanted_;  // start-up parameters, in order
   std::optional<config::Database> target_;
-  auth::Secret secret_;            // of the user; kind None: unknown, or may not use passwords
+  auth::Secret secret_;  // of the user; kind None: unknown, or may not use passwords
   config::AuthType method_ = config::AuthType::Scram;
   std::array<std::byte, 4> salt_{};
   std::optional<auth::ScramServer> scram_;
-  std::string first_message_;      // of the SASL exchange, while the key is derived
-  bool working_ = false;           // a key is being derived on another thread
+  std::string first_message_;  // of the SASL exchange, while the key is derived
+  bool working_ = false;       // a key is being derived on another thread
   bool sasl_began_ = false;
   bool known_user_ = false;
 };

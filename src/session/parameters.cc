@@ -38,9 +38,8 @@ bool is_parameter_name(std::string_view name) {
 }
 
 bool same_name(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-           return folded(x) == folded(y);
-         });
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [](char x, char y) { return folded(x) == folded(y); });
 }
 
 const std::string* ParameterSet::find(std::string_view name) const {
@@ -78,7 +77,8 @@ std::vector<Change> difference(const ParameterSet& has, const ParameterSet& want
     const std::string* current = has.find(each.name);
     if (current == nullptr || *current != each.value) {
       // "SQL" alone keeps the order of day and month: it shall be the default's, not another's.
-      const bool relative = same_name(each.name, "DateStyle") && each.value.find(',') == std::string::npos;
+      const bool relative =
+          same_name(each.name, "DateStyle") && each.value.find(',') == std::string::npos;
       if (relative) changes.push_back({.name = each.name, .value = {}});
       changes.push_back({.name = each.name, .value = each.value});
     }

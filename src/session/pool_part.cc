@@ -19,7 +19,8 @@ PoolSettings pool_settings(const config::Config& config, const config::Database&
   out.server_user = user;
   out.pool_mode = of_user.pool_mode.value_or(database.pool_mode.value_or(global.pool_mode));
   out.limits = {
-      .pool_size = of_user.pool_size.value_or(database.pool_size.value_or(global.default_pool_size)),
+      .pool_size =
+          of_user.pool_size.value_or(database.pool_size.value_or(global.default_pool_size)),
       .min_pool_size = database.min_pool_size.value_or(global.min_pool_size),
       .reserve_pool_size = of_user.reserve_pool_size.value_or(
           database.reserve_pool_size.value_or(global.reserve_pool_size)),
@@ -52,7 +53,8 @@ net::SocketOptions socket_options(const config::Settings& settings) {
           .keepidle = whole_seconds(settings.tcp_keepidle),
           .keepintvl = whole_seconds(settings.tcp_keepintvl),
           .buffer_bytes = static_cast<int>(settings.tcp_socket_buffer),
-          .user_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(settings.tcp_user_timeout),
+          .user_timeout =
+              std::chrono::duration_cast<std::chrono::milliseconds>(settings.tcp_user_timeout),
           .defer_accept = settings.tcp_defer_accept != 0};
 }
 
@@ -71,13 +73,12 @@ PoolPart::PoolPart(Host& h, pool::Hands& hands, pool::SharedPool& shared, PoolSe
 void PoolPart::configure(PoolSettings changed) {
   const config::Database& before = settings.database;
   const config::Database& after = changed.database;
-  const bool moved = before.hosts != after.hosts || before.port != after.port ||
-                     before.dbname != after.dbname || before.user != after.user ||
-                     before.password != after.password ||
-                     before.connect_query != after.connect_query ||
-                     before.client_encoding != after.client_encoding ||
-                     before.datestyle != after.datestyle || before.timezone != after.timezone ||
-                     before.application_name != after.application_name;
+  const bool moved =
+      before.hosts != after.hosts || before.port != after.port || before.dbname != after.dbname ||
+      before.user != after.user || before.password != after.password ||
+      before.connect_query != after.connect_query ||
+      before.client_encoding != after.client_encoding || before.datestyle != after.datestyle ||
+      before.timezone != after.timezone || before.application_name != after.application_name;
   settings = std::move(changed);
   pool.limits = settings.limits;
   removed = false;
@@ -95,7 +96,7 @@ void PoolPart::open_server(pool::ServerCharge charge, pool::Charge connecting) {
 
 bool PoolPart::tracked(std::string_view name) const {
   static constexpr std::string_view kAlways[] = {
-      "client_encoding",  "DateStyle",   "TimeZone", "standard_conforming_strings",
+      "client_encoding",  "DateStyle",   "TimeZone",     "standard_conforming_strings",
       "application_name", "search_path", "IntervalStyle"};
   const auto same = [name](std::string_view each) { return same_name(each, name); };
   return std::any_of(std::begin(kAlways), std::end(kAlways), same) ||

@@ -50,6 +50,10 @@ class ReplyQueue {
     CHECK(index < count_);
     return ring_[(first_ + index) & (ring_.size() - 1)];
   }
+  const Reply& at(std::size_t index) const {
+    CHECK(index < count_);
+    return ring_[(first_ + index) & (ring_.size() - 1)];
+  }
   void push(Reply reply) {
     if (count_ == ring_.size()) grow();
     ring_[(first_ + count_++) & (ring_.size() - 1)] = std::move(reply);

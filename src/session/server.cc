@@ -12,7 +12,8 @@ namespace doorman::session {
 
 namespace {
 
-// Messages that are looked at as a whole are short ones; a longer one of that type is no PostgreSQL.
+// Messages that are looked at as a whole are short ones; a longer one of that type is no
+// PostgreSQL.
 constexpr std::size_t kMaxWhole = std::size_t{64} * 1024;
 
 // These may be of any length and are passed on as they come.
@@ -39,6 +40,18 @@ ServerSession::ServerSession(Host& host, PoolPart& part, pool::ServerCharge char
   part.servers.push_back(*this);
 }
 
+ServerSession::ServerSession(Host& host, PoolPart& part, pool::ServerCharge charge,
+                             std::uint64_t id)
+    : host_(&host),
+      part_(&part),
+      id_(id),
+      slot_(&host.slots.take(id_, /*is_server=*/true)),
+      charge_(std::move(charge)),
+      stream_(UniqueFd()),
+      generation_(part.generation) {
+  part.servers.push_back(*this);
+}
+
 ServerSession::~ServerSession() {
   CHECK(client_ == nullptr);
   host_->slots.give_back(*slot_);
@@ -49,8 +62,8 @@ void ServerSession::start() {
   if (login_->hosts.empty()) login_->hosts.push_back(host_->settings().unix_socket_dir);
   if (part_->settings.database.load_balance_hosts == config::LoadBalance::RoundRobin) {
     const std::size_t first = part_->next_host++ % login_->hosts.size();
-    std::rotate(login_->hosts.begin(),
-                login_->hosts.begin() + static_cast<std::ptrdiff_t>(first), login_->hosts.end());
+    std::rotate(login_->hosts.begin(), login_->hosts.begin() + static_cast<std::ptrdiff_t>(first),
+                login_->hosts.end());
   }
   login_->next_address();
 }
@@ -259,12 +272,8 @@ void ServerSession::provide(const ClientStatementRef& statement) {
   }
   ++part_->counters.statement_misses;
   ++part_->counters.server_parses;
-  host_->to_server.add_copy(wire::MessageWriter()
-                                .begin('P')
-                                .text(wanted->server_name)
-                                .raw(wanted->body)
-                                .end()
-                                .bytes());
+  host_->to_server.add_copy(
+      wire::MessageWriter().begin('P').text(wanted->server_name).raw(wanted->body).end().bytes());
   expect({.awaits = Awaits::Parse, .deliver = Deliver::Swallow, .statement = wanted});
   statements_.add(wanted);
   evict_statements();
@@ -303,8 +312,7 @@ bool ServerSession::free_to_release() const {
   return state_ == ServerState::Active && client_ != nullptr &&
          client_->state() == ClientState::Active && !fresh_ && !open_batch_ && !skipping_ &&
          status_ == 'I' && replies_.empty() && stream_.unsent() == 0 && framer_.at_boundary() &&
-         client_->between_messages() &&
-         part_->settings.pool_mode != config::PoolMode::Session;
+         client_->between_messages() && part_->settings.pool_mode != config::PoolMode::Session;
 }
 
 void ServerSession::detach_client() {
@@ -402,7 +410,9 @@ void ServerSession::leave_pool() {
 }
 
 void ServerSession::tick(Instant now) {
-  const auto over = [&](Duration limit) { return limit > Duration::zero() && now - state_since_ >= limit; };
+  const auto over = [&](Duration limit) {
+    return limit > Duration::zero() && now - state_since_ >= limit;
+  };
   if (login_) {
     if (now - created_at >= host_->settings().server_connect_timeout) {
       fail(wire::sqlstate::kCannotConnect, "server_connect_timeout");

@@ -39,7 +39,7 @@ class ServerSession final : public pool::Server,
  public:
   ServerSession(Host& host, PoolPart& part, pool::ServerCharge charge, pool::Charge connecting);
   // A server in the middle of its life, from its records; see records.h.
-  ServerSession(Host& host, PoolPart& part, pool::ServerCharge charge, UniqueFd fd);
+  ServerSession(Host& host, PoolPart& part, pool::ServerCharge charge, std::uint64_t id);
   ~ServerSession();
 
   void start();
@@ -52,7 +52,8 @@ class ServerSession final : public pool::Server,
   // The client is gone, wherever it was.
   void client_left();
   void expect(Reply reply);
-  // The server gets a name that SQL or an error path prepared there: it is removed before others come.
+  // The server gets a name that SQL or an error path prepared there: it is removed before others
+  // come.
   void note_sql_prepared() { dirt_ |= dirt::kPrepared; }
   // True while a Parse cannot fail for the state of the transaction (25P02).
   bool transaction_is_known_good() const { return ready_pending_ == 0 && status_ != 'E'; }
@@ -61,7 +62,8 @@ class ServerSession final : public pool::Server,
   void evict_statements();
   // Writes host.to_server. False: the connection is lost, and so is this link.
   bool write_gathered();
-  // Replays the client's parameters: into host.to_server. False: their acceptance must be waited for.
+  // Replays the client's parameters: into host.to_server. False: their acceptance must be waited
+  // for.
   bool adopt_parameters(const Parameters& wanted);
   // No Parse or Close of a client's name is under way since an earlier batch.
   bool names_are_settled() const { return names_pending_ == 0 || names_batch_ == batch_; }
@@ -163,20 +165,20 @@ class ServerSession final : public pool::Server,
   bool skipping_ = false;    // the server ignores everything up to the next Sync
   bool copying_in_ = false;  // between CopyInResponse and the end of that COPY
   bool release_after_pass_ = false;
-  bool outdated_ = false;         // to be closed instead of used again
-  bool fresh_ = true;         // linked, and nothing was sent for the client yet
-  bool open_batch_ = false;   // something was sent since the last ReadyForQuery
-  bool ended_ = false;        // the server has said FATAL: what follows is the end
-  bool adopting_ = false;     // between a replay of parameters and its ReadyForQuery
+  bool outdated_ = false;          // to be closed instead of used again
+  bool fresh_ = true;              // linked, and nothing was sent for the client yet
+  bool open_batch_ = false;        // something was sent since the last ReadyForQuery
+  bool ended_ = false;             // the server has said FATAL: what follows is the end
+  bool adopting_ = false;          // between a replay of parameters and its ReadyForQuery
   std::uint32_t batch_ = 0;        // counts Syncs
   std::uint32_t names_batch_ = 0;  // the batch whose names are pending
   std::size_t names_pending_ = 0;  // replies that make or end a client's name
   std::size_t ready_pending_ = 0;  // replies to the client that end with ReadyForQuery
-  char status_ = 'I';             // of the last ReadyForQuery
+  char status_ = 'I';              // of the last ReadyForQuery
   std::uint8_t dirt_ = 0;
-  std::uint8_t set_tags_ = 0;     // since the last ReadyForQuery
+  std::uint8_t set_tags_ = 0;  // since the last ReadyForQuery
   std::uint8_t tracked_changes_ = 0;
-  std::uint8_t cancels_ = 0;      // cancel requests on their way
+  std::uint8_t cancels_ = 0;           // cancel requests on their way
   std::vector<std::string> cleaning_;  // still to run
   std::uint64_t generation_;
   Instant linked_at_{};

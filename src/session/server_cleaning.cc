@@ -82,7 +82,8 @@ bool ServerSession::usable(Instant now) {
     retire("its settings are out of date");
     return false;
   }
-  const bool check = !settings.server_check_query.empty() && now - idle_since >= settings.server_check_delay &&
+  const bool check = !settings.server_check_query.empty() &&
+                     now - idle_since >= settings.server_check_delay &&
                      now - idle_since > Duration::zero();
   if (!check) return true;
   ListNode<pool::InIdle>::unlink();

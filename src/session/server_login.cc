@@ -83,12 +83,14 @@ bool ServerLogin::begin_host(const std::string& host) {
     name_is_known(*known);
     return false;
   }
-  worker->shared.resolver.resolve(host, [worker, id = server.id_](const net::Resolver::Answer& answer) {
-    worker->post([worker, id, answer] {
-      ServerSession* found = worker->find_server(id);
-      if (found != nullptr && found->login_) found->login_->name_is_known(*answer);
-    });
-  });
+  worker->shared.resolver.resolve(host,
+                                  [worker, id = server.id_](const net::Resolver::Answer& answer) {
+                                    worker->post([worker, id, answer] {
+                                      ServerSession* found = worker->find_server(id);
+                                      if (found != nullptr && found->login_)
+                                        found->login_->name_is_known(*answer);
+                                    });
+                                  });
   return false;
 }
 
@@ -119,14 +121,15 @@ void ServerLogin::try_address(const net::Address& address) {
     next_address();
     return;
   }
-  if (auto set = net::set_socket_options(fd.get(), socket_options(server.host_->settings())); !set) {
+  if (auto set = net::set_socket_options(fd.get(), socket_options(server.host_->settings()));
+      !set) {
     log(LogLevel::Warning, "S-{}: {}", server.id_, set.error().message);
   }
   const int result = ::connect(fd.get(), address.get(), address.length());
   const int error = result == 0 ? 0 : errno;
   if (error != 0 && error != EINPROGRESS && error != EAGAIN) {
-    failed(wire::sqlstate::kCannotConnect, "connection to server at \"" + address.text() +
-                                               "\" failed: " + std::strerror(error));
+    failed(wire::sqlstate::kCannotConnect,
+           "connection to server at \"" + address.text() + "\" failed: " + std::strerror(error));
     next_address();
     return;
   }
@@ -203,8 +206,7 @@ bool ServerLogin::take_message(const wire::Header& header, Bytes message) {
 std::optional<std::string> ServerLogin::password() const {
   const config::Database& database = server.part_->settings.database;
   if (database.password) return database.password;
-  const auth::Secret* secret =
-      server.host_->rules->users->find(server.part_->settings.server_user);
+  const auth::Secret* secret = server.host_->rules->users->find(server.part_->settings.server_user);
   if (secret == nullptr || secret->kind == auth::Secret::Kind::None) return std::nullopt;
   return secret->text;
 }
@@ -232,7 +234,8 @@ bool ServerLogin::authentication(Bytes body) {
     case 11: return continue_sasl(reader.rest());
     case 12:
       if (scram && scram->verify_server_final(text_of(reader.rest()))) return true;
-      failed(wire::sqlstate::kInvalidAuthorization, "the server did not prove that it knows the password");
+      failed(wire::sqlstate::kInvalidAuthorization,
+             "the server did not prove that it knows the password");
       next_address();
       return false;
     default: break;
@@ -243,8 +246,8 @@ bool ServerLogin::authentication(Bytes body) {
 
 bool ServerLogin::answer_md5(Bytes salt) {
   const auth::Secret secret = auth::classify(password().value_or(std::string()));
-  if (salt.size() != 4 || (secret.kind != auth::Secret::Kind::Plain &&
-                           secret.kind != auth::Secret::Kind::Md5)) {
+  if (salt.size() != 4 ||
+      (secret.kind != auth::Secret::Kind::Plain && secret.kind != auth::Secret::Kind::Md5)) {
     no_password();
     return false;
   }

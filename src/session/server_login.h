@@ -1,7 +1,8 @@
 // ServerLogin: how a server connection comes about, from a host's name to ReadyForQuery.
 //
-// Tries the hosts of a database in turn, each with all its addresses, and logs in with what is known
-// of the user: a password, a secret of auth_file, or the keys that the client proved at its login.
+// Tries the hosts of a database in turn, each with all its addresses, and logs in with what is
+// known of the user: a password, a secret of auth_file, or the keys that the client proved at its
+// login.
 //
 // Protocol: PostgreSQL documentation, "Message Flow", "Start-up"; SASL: RFC 5802 and RFC 7677.
 #pragma once
@@ -27,16 +28,16 @@ struct ServerLogin {
   // Goes on to the next address; when there is none left, the attempt has failed.
   void next_address();
   void name_is_known(const net::Resolved& answer);
-  void connected();      // connect() has ended, well or not
+  void connected();  // connect() has ended, well or not
   // False: nothing more is to be read for now (an error, or a key is being derived).
   bool take_message(const wire::Header& header, Bytes message);
   void give_up(std::string error_message);
 
   ServerSession& server;
-  std::vector<std::string> hosts;        // still to try, next first
-  std::vector<net::Address> addresses;   // of the host that is being tried, next first
-  std::string resolving;                 // the name whose addresses are awaited
-  std::string last_error;                // a whole ErrorResponse
+  std::vector<std::string> hosts;       // still to try, next first
+  std::vector<net::Address> addresses;  // of the host that is being tried, next first
+  std::string resolving;                // the name whose addresses are awaited
+  std::string last_error;               // a whole ErrorResponse
   Welcome welcome;
   std::optional<auth::ScramClient> scram;
   bool working = false;

@@ -31,9 +31,7 @@ bool ServerSession::take_message(const wire::Header& header, Bytes message) {
       pass_on(message);
       if (!replies_.empty() && replies_.front().awaits == Awaits::Query) return true;
       return completed(Awaits::Execute);
-    case 'T':
-      pass_on(message);
-      return !framer_.at_boundary() || described();
+    case 'T': pass_on(message); return !framer_.at_boundary() || described();
     case 'D':
     case 'd':
     case 't':
@@ -66,8 +64,8 @@ bool ServerSession::unexpected(char type) {
 
 // To the client, if the front of the queue says so.
 void ServerSession::pass_on(Bytes message) {
-  passing_ = client_ != nullptr && !replies_.empty() &&
-             replies_.front().deliver == Deliver::Forward;
+  passing_ =
+      client_ != nullptr && !replies_.empty() && replies_.front().deliver == Deliver::Forward;
   if (passing_) host_->to_client.add(message);
 }
 

@@ -2,13 +2,15 @@
 
 namespace doorman::session {
 
-StatementRef StatementRegistry::intern(std::string_view body) {
-  const std::lock_guard lock(mutex_);
-  if (const auto found = entries_.find(body); found != entries_.end()) {
-    if (StatementRef shared = found->second.shared.lock()) return shared;
-    entries_.erase(found);  // its last user has just let go of it
-  }
-  const std::uint64_t id = next_id_++;
+StatementRef StatementRegistry::find_locked(std::string_view body) {
+  const auto found = entries_.find(body);
+  if (found == entries_.end()) return nullptr;
+  if (StatementRef shared = found->second.shared.lock()) return shared;
+  entries_.erase(found);  // its last user has just let go of it
+  return nullptr;
+}
+
+StatementRef StatementRegistry::add_locked(std::uint64_t id, std::string_view body) {
   auto fresh = std::make_unique<Statement>(Statement{
       .id = id, .server_name = "PGDOORMAN_" + std::to_string(id), .body = std::string(body)});
   StatementRef shared(fresh.release(), [this](const Statement* dead) {
@@ -16,11 +18,27 @@ StatementRef StatementRegistry::intern(std::string_view body) {
     const std::unique_ptr<const Statement> owned(dead);
   });
   entries_.emplace(shared->body, Entry{.statement = shared.get(), .shared = shared});
+  ids_.insert(id);
   return shared;
+}
+
+StatementRef StatementRegistry::intern(std::string_view body) {
+  const std::lock_guard lock(mutex_);
+  if (StatementRef known = find_locked(body)) return known;
+  return add_locked(next_id_++, body);
+}
+
+StatementRef StatementRegistry::restore(std::uint64_t id, std::string_view body) {
+  const std::lock_guard lock(mutex_);
+  if (StatementRef known = find_locked(body)) return known->id == id ? known : nullptr;
+  if (id == 0 || ids_.contains(id)) return nullptr;
+  next_id_ = std::max(next_id_, id + 1);
+  return add_locked(id, body);
 }
 
 void StatementRegistry::forget(const Statement* statement) {
   const std::lock_guard lock(mutex_);
+  ids_.erase(statement->id);
   const auto found = entries_.find(statement->body);
   if (found != entries_.end() && found->second.statement == statement) entries_.erase(found);
 }
@@ -42,7 +60,7 @@ void ClientStatements::add(ClientStatementRef statement) {
 
 void ClientStatements::remove(const ClientStatement& statement) {
   const auto found = by_name_.find(statement.name);
-  if (found != by_name_.end() && found->second.get() == &statement) by_name_.erase(found);
+  if (found != by_name_.end() && found->second->serial == statement.serial) by_name_.erase(found);
 }
 
 bool ServerStatements::use(const Statement& statement) {

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace doorman::session {
 
@@ -26,6 +27,9 @@ using StatementRef = std::shared_ptr<const Statement>;
 class StatementRegistry {
  public:
   StatementRef intern(std::string_view body);
+  // The statement that had this number before, in another owner's records. Null: another statement
+  // has the number, or this one has another number.
+  StatementRef restore(std::uint64_t id, std::string_view body);
   std::size_t size() const;
 
  private:
@@ -33,14 +37,18 @@ class StatementRegistry {
     const Statement* statement;
     std::weak_ptr<const Statement> shared;
   };
+  StatementRef find_locked(std::string_view body);
+  StatementRef add_locked(std::uint64_t id, std::string_view body);
   void forget(const Statement* statement);
 
   mutable std::mutex mutex_;
   std::unordered_map<std::string_view, Entry> entries_;  // keys point into the statements
+  std::unordered_set<std::uint64_t> ids_;
   std::uint64_t next_id_ = 1;
 };
 
 struct ClientStatement {
+  std::uint64_t serial;  // tells it from others of the same name, before and after
   std::string name;
   StatementRef statement;
 };

@@ -39,8 +39,8 @@ enum class Severity { Error, Fatal, Notice, Warning };
 std::string error_response(Severity severity, std::string_view sqlstate, std::string_view message,
                            std::string_view hint = {});
 
-// One field of the body of an ErrorResponse or NoticeResponse ('C' code, 'M' message, 'V' severity);
-// empty where it is not there.
+// One field of the body of an ErrorResponse or NoticeResponse ('C' code, 'M' message, 'V'
+// severity); empty where it is not there.
 std::string_view error_field(Bytes body, char field);
 
 // The whole message again, as FATAL: how an error while a server takes over a client's parameters

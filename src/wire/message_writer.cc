@@ -70,7 +70,9 @@ std::string cancel_request(std::string_view key) {
   return MessageWriter().begin_untyped().u32(kCancelCode).raw(key).end().take();
 }
 
-std::string query(std::string_view sql) { return MessageWriter().begin('Q').text(sql).end().take(); }
+std::string query(std::string_view sql) {
+  return MessageWriter().begin('Q').text(sql).end().take();
+}
 
 std::string parse(std::string_view name, std::string_view sql) {
   return MessageWriter().begin('P').text(name).text(sql).u16(0).end().take();

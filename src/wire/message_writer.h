@@ -45,11 +45,12 @@ struct Parameter {
 
 // Whole messages.
 std::string startup_message(const std::vector<Parameter>& parameters);
-std::string cancel_request(std::string_view key);  // process id and secret, as BackendKeyData has them
+std::string cancel_request(
+    std::string_view key);  // process id and secret, as BackendKeyData has them
 std::string query(std::string_view sql);
 std::string parse(std::string_view name, std::string_view sql);
 std::string bind(const std::vector<std::optional<std::string>>& text_values);  // unnamed to unnamed
-std::string execute();                                                          // unnamed, all rows
+std::string execute();                                                         // unnamed, all rows
 std::string sync();
 std::string close_statement(std::string_view name);
 std::string terminate();

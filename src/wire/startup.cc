@@ -119,7 +119,8 @@ Result<std::vector<Parameter>> parse_options(std::string_view options) {
     } else if (word.starts_with("-c") && word.size() > 2) {
       parameters.push_back(TRY(parse_assignment(std::string_view(word).substr(2), "-c ")));
     } else {
-      return Error{ErrorCode::Protocol, "invalid command-line argument for server process: " + word};
+      return Error{ErrorCode::Protocol,
+                   "invalid command-line argument for server process: " + word};
     }
   }
   return parameters;

@@ -26,7 +26,7 @@ struct CancelRequest {
 };
 struct Startup {
   std::uint16_t minor = 0;
-  std::vector<Parameter> parameters;       // in their order, without protocol options
+  std::vector<Parameter> parameters;         // in their order, without protocol options
   std::vector<std::string> unknown_options;  // names that begin with _pq_.
 };
 using StartupPacket = std::variant<SslRequest, GssRequest, CancelRequest, Startup>;
@@ -39,7 +39,8 @@ Result<std::optional<std::size_t>> startup_length(Bytes input);
 Result<StartupPacket> parse_startup(Bytes packet);
 
 // What NegotiateProtocolVersion answers to a client that wants more than we know.
-std::string negotiate_protocol_version(std::uint16_t minor, const std::vector<std::string>& unknown);
+std::string negotiate_protocol_version(std::uint16_t minor,
+                                       const std::vector<std::string>& unknown);
 
 // The settings in a startup packet's `options`, as PostgreSQL reads them: -c name=value,
 // --name=value, blanks escaped by a backslash. Error: a switch that only PostgreSQL could judge.

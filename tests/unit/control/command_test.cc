@@ -80,6 +80,7 @@ TEST(Command, SelectIsShow) {
 TEST(Command, RefusesWhatItDoesNotUnderstand) {
   EXPECT_EQ(parsed("BOGUS"), "refused: unknown command \"BOGUS\"");
   EXPECT_EQ(parsed("SHOW"), "refused: SHOW what?");
+  EXPECT_EQ(parsed("show nothing"), "refused: unknown command \"SHOW NOTHING\"");
   EXPECT_EQ(parsed("show pool"),
             "refused: unknown command \"SHOW POOL\"; did you mean \"SHOW POOLS\"?");
   EXPECT_EQ(parsed("relaod"), "refused: unknown command \"RELAOD\"; did you mean \"RELOAD\"?");

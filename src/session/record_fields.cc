@@ -1,0 +1,102 @@
+#include "session/record_fields.h"
+
+#include <cstring>
+
+namespace doorman::session {
+
+namespace {
+
+enum : std::uint16_t { kName = 1, kValue = 2, kId = 3, kBody = 4, kStatement = 5, kSerial = 6 };
+
+}  // namespace
+
+std::string save_parameters(const std::vector<Parameter>& parameters) {
+  RecordWriter out;
+  for (const Parameter& each : parameters) {
+    out.text(kName, each.name);
+    out.text(kValue, each.value);
+  }
+  return out.take();
+}
+
+Result<std::vector<Parameter>> load_parameters(std::string_view record) {
+  std::vector<Parameter> all;
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    if (field->tag == kName) all.push_back({.name = std::string(field->value), .value = {}});
+    if (field->tag == kValue && !all.empty()) all.back().value = field->value;
+  }
+  return all;
+}
+
+Result<Parameters> load_set(ParameterSets& sets, std::string_view record) {
+  ParameterSet set;
+  for (const Parameter& each : TRY(load_parameters(record))) set.set(each.name, each.value);
+  return sets.intern(set);
+}
+
+std::string save_statement(const Statement& statement) {
+  RecordWriter out;
+  out.number(kId, statement.id);
+  out.text(kBody, statement.body);
+  return out.take();
+}
+
+Result<StatementRef> load_statement(StatementRegistry& registry, std::string_view record) {
+  std::uint64_t id = 0;
+  std::string_view body;
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    if (field->tag == kId) id = field->number();
+    if (field->tag == kBody) body = field->value;
+  }
+  StatementRef statement = registry.restore(id, body);
+  if (!statement) return Error{ErrorCode::Protocol, "a statement has the number of another one"};
+  return statement;
+}
+
+std::string save_client_statement(const ClientStatement& statement) {
+  RecordWriter out;
+  out.number(kSerial, statement.serial);
+  out.text(kName, statement.name);
+  out.text(kStatement, save_statement(*statement.statement));
+  return out.take();
+}
+
+Result<ClientStatementRef> load_client_statement(StatementRegistry& registry,
+                                                 std::string_view record) {
+  auto loaded = std::make_shared<ClientStatement>();
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    if (field->tag == kSerial) loaded->serial = field->number();
+    if (field->tag == kName) loaded->name = field->value;
+    if (field->tag == kStatement) loaded->statement = TRY(load_statement(registry, field->value));
+  }
+  if (!loaded->statement) return Error{ErrorCode::Protocol, "a name stands for no statement"};
+  return ClientStatementRef(std::move(loaded));
+}
+
+std::string save_framer(const wire::Framer& framer) {
+  std::string out(1, framer.type());
+  append_u64(out, framer.remaining());
+  return out;
+}
+
+wire::Framer load_framer(std::string_view record) {
+  if (record.size() != 9) return {};
+  return {record[0], read_u64(bytes_of(record).data() + 1)};
+}
+
+std::string save_address(const net::Address& address) {
+  return {reinterpret_cast<const char*>(address.get()), address.length()};
+}
+
+net::Address load_address(std::string_view record) {
+  sockaddr_storage storage{};
+  const std::size_t size = std::min(record.size(), sizeof storage);
+  std::memcpy(&storage, record.data(), size);
+  return net::Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage),
+                                     static_cast<socklen_t>(size));
+}
+
+}  // namespace doorman::session

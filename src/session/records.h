@@ -1,0 +1,60 @@
+// Sessions as records: everything that a client or a server connection is, as plain values, and the
+// same connection built again from them, on another worker or in another process.
+//
+// A session can be taken out at the end of any turn, in the middle of a transaction, of a pipeline
+// or of a COPY. What is not in a record may be lost: log lines under way, the pace of its timers.
+// Clients that are still logging in, and sessions with the console, are not taken out yet.
+//
+// A record is fields by tag (base/record.h). The reader distrusts it: what cannot be is an Error,
+// and costs that one session.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "pool/budget.h"
+#include "pool/shared_pool.h"
+#include "session/host.h"
+
+namespace doorman::session {
+
+// A client and the server that it holds, between two owners.
+struct Image {
+  std::string client;  // its record
+  UniqueFd client_fd;
+  std::string server;  // empty: it held none
+  UniqueFd server_fd;
+
+  // Their places under the limits, when they stay in this process; else they are taken anew.
+  pool::Charge client_charge;
+  pool::Charge database_charge;
+  pool::Charge user_charge;
+  pool::ServerCharge server_charge;
+};
+
+struct SessionRecords {
+  static std::string save(const ClientSession& client);
+  static std::string save(const ServerSession& server);
+
+  // Writes the client and its server, and takes both out of their worker: the old objects close no
+  // socket and are deleted at the end of the turn. Error: it cannot be moved now, nothing changed.
+  static Result<Image> take_out(ClientSession& client);
+
+  // Builds them again on `host`, where they go on. After an Error their connections are closed.
+  static Result<> put_in(Host& host, Image image);
+
+ private:
+  static Result<std::unique_ptr<ClientSession>> load_client(Host& host, Image& image);
+  static Result<std::unique_ptr<ServerSession>> load_server(Host& host, PoolPart& part,
+                                                            Image& image);
+  static Result<> read_client(ClientSession& client, const std::string& record);
+  static Result<> read_server(ServerSession& server, const std::string& record);
+  static void attach(ClientSession& client);
+  static void attach(ServerSession& server);
+  static void take_out(ServerSession& server, Image& image);
+};
+
+}  // namespace doorman::session
