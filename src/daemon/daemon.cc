@@ -84,8 +84,7 @@ Daemon::~Daemon() {
   acceptor_.reset();
   owned_workers_.clear();
   for (const std::string& path : unix_paths_) ::unlink(path.c_str());
-  const std::string& pidfile = rules_->config->settings.pidfile;
-  if (!pidfile.empty()) ::unlink(pidfile.c_str());
+  if (!pidfile_.empty()) ::unlink(pidfile_.c_str());
 }
 
 // ---- Start ------------------------------------------------------------------------------------
@@ -135,6 +134,7 @@ Result<> Daemon::write_pidfile() {
   if (!fd || ::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return Error{ErrorCode::System, "cannot write pidfile " + path + ": " + std::strerror(errno)};
   }
+  pidfile_ = path;
   return {};
 }
 

@@ -118,6 +118,7 @@ class Daemon final : private net::EventHandler {
   std::unique_ptr<Acceptor> acceptor_;  // in the first worker's loop
   std::vector<std::thread> threads_;
   std::vector<std::string> unix_paths_;  // of sockets that we made
+  std::string pidfile_;                  // that we wrote
   Ending ending_ = Ending::None;
   Instant end_by_ = Instant::max();
   bool stopped_ = false;

@@ -1,7 +1,7 @@
 """The pooler under test: one process with its own ini file, user list, port and log.
 
 The binary is $PG_DOORMAN. Keys are those that PgBouncer knows too, so that a test can be tried
-with either.
+with either. $PG_DOORMAN_TEST_WORKERS is the number of workers, where a test does not say one.
 """
 
 import os
@@ -40,9 +40,10 @@ def binary():
 
 class Pooler:
     """Written with `databases` as {name: connection string} ({} = one called postgres), `settings`
-    over DEFAULTS (None removes a key), and `users` as {name: secret}."""
+    over DEFAULTS (None removes a key), and `users` as {name: secret}. `files`: RLIMIT_NOFILE."""
 
-    def __init__(self, cluster, settings=None, databases=None, users=None, sections=""):
+    def __init__(self, cluster, settings=None, databases=None, users=None, sections="",
+                 arguments=(), files=None):
         self.cluster = cluster
         self.host = "127.0.0.1"
         self.port = 0
@@ -55,6 +56,8 @@ class Pooler:
                                                      "md5_user", "scram_user")}
         self.databases = databases or {"postgres": ""}
         self.sections = sections
+        self.arguments = arguments
+        self.files = files
         self.process = None
         # The unprivileged user may not reach the build folder (a clone in /root, say).
         self.program = os.path.join(self.folder, "pg_doorman")
@@ -69,6 +72,8 @@ class Pooler:
                   for name, text in self.databases.items()]
         lines += ["[pgbouncer]", f"listen_port = {self.port}"]
         lines += [f"{key} = {value}" for key, value in self.settings.items() if value is not None]
+        if "PG_DOORMAN_TEST_WORKERS" in os.environ and "workers" not in self.settings:
+            lines.append("workers = " + os.environ["PG_DOORMAN_TEST_WORKERS"])
         self.write_raw("\n".join(lines) + "\n" + self.sections)
         quoted = ((name, secret.replace('"', '""')) for name, secret in self.users.items())
         pathlib.Path(self.folder, "userlist.txt").write_text(
@@ -81,7 +86,8 @@ class Pooler:
         for attempt in range(5):
             self.port = process.free_port()
             self.write()
-            self.process = process.start([self.program, self.ini], self.log, cwd=self.folder)
+            self.process = process.start([self.program, *self.arguments, self.ini], self.log,
+                                         cwd=self.folder, files=self.files)
             if process.until(self.listens_or_ended, f"the pooler listens:\n{self.read_log()}",
                              patience=20) == "listens":
                 return self

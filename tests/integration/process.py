@@ -7,6 +7,7 @@ import ctypes
 import os
 import pwd
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -65,14 +66,20 @@ def end_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0)
 
 
-def start(command, log, env=None, cwd="/"):
-    """Starts `command` as the unprivileged user, with its output in the file `log`."""
+def start(command, log, env=None, cwd="/", files=None):
+    """Starts `command` as the unprivileged user, with its output in the file `log`, and with at
+    most `files` open ones."""
+    def in_child():
+        end_with_parent()
+        if files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
     uid, gid = unprivileged()
     options = {"user": uid, "group": gid, "extra_groups": []} if os.geteuid() == 0 else {}
     with open(log, "ab") as output:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                 env=env, cwd=cwd, start_new_session=True,
-                                preexec_fn=end_with_parent, **options)
+                                preexec_fn=in_child, **options)
 
 
 def stop(process, signals=(signal.SIGTERM,), patience=15.0):
