@@ -41,7 +41,7 @@ struct ServerLogin {
   Welcome welcome;
   std::optional<auth::ScramClient> scram;
   bool working = false;
-  bool authenticated = false;            // AuthenticationOk has come
+  bool authenticated = false;  // AuthenticationOk has come
 
  private:
   void try_address(const net::Address& address);
