@@ -14,8 +14,7 @@ void ServerSession::clean() {
     fail("", "its settings are out of date");
     return;
   }
-  if (settings.server_lifetime == Duration::zero() &&
-      part_->settings.server_lifetime == Duration::zero() && linked_at_ != Instant()) {
+  if (part_->settings.server_lifetime == Duration::zero() && linked_at_ != Instant()) {
     if (!stream_.write(bytes_of(wire::terminate()))) outdated_ = true;
     fail("", "server_lifetime is 0: one use");
     return;
@@ -63,6 +62,7 @@ void ServerSession::next_cleaning() {
 
 void ServerSession::run_cleaning(std::string sql) {
   if (state_ != ServerState::Cleaning) enter(ServerState::Cleaning);
+  runs_connect_query_ = part_->settings.database.connect_query == sql;
   replies_.push({.awaits = Awaits::Query, .deliver = Deliver::Swallow});
   if (!stream_.write(bytes_of(wire::query(sql)))) fail("", "server is gone");
 }
