@@ -31,8 +31,6 @@ PoolSettings pool_settings(const config::Config& config, const config::Database&
       .round_robin = global.server_round_robin};
   out.max_db_client_connections =
       database.max_db_client_connections.value_or(global.max_db_client_connections);
-  out.max_user_client_connections =
-      of_user.max_user_client_connections.value_or(global.max_user_client_connections);
   out.query_timeout = of_user.query_timeout.value_or(global.query_timeout);
   out.query_wait_timeout = of_user.query_wait_timeout.value_or(
       database.query_wait_timeout.value_or(global.query_wait_timeout));

@@ -27,7 +27,6 @@ struct PoolSettings {
   config::PoolMode pool_mode = config::PoolMode::Session;
   pool::Limits limits;
   int max_db_client_connections = 0;
-  int max_user_client_connections = 0;
   Duration query_timeout{};
   Duration query_wait_timeout{};
   Duration idle_transaction_timeout{};
