@@ -42,6 +42,7 @@ void Acceptor::accept_from(int fd) {
       return;
     }
     if (!*accepted) return;
+    complained_ = false;
     Worker* least = &home_;
     for (Worker* each : all_) {
       if (each->client_count() < least->client_count()) least = each;
@@ -80,7 +81,6 @@ void Acceptor::out_of_descriptors(int fd, const std::string& why) {
 
 void Acceptor::resume() {
   if (!reserve_) reserve_ = spare_descriptor();
-  if (reserve_) complained_ = false;
   for (auto& each : listeners_) each->event.enable();
 }
 
