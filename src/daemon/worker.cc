@@ -228,18 +228,43 @@ void Worker::poke(pool::Pool& pool, int to) {
   });
 }
 
-// A limit of the database or the user is reached by other pools: one of their idle servers goes.
+// A limit of the database or the user is reached by other pools: one of their idle servers goes,
+// or, where there is none here, one of another worker. Those are asked now and then only: when all
+// servers are busy, each turn would ask.
 void Worker::make_room(pool::Pool& pool) {
-  const pool::SharedPool& wants = pool.shared();
-  for (auto& [name, part] : parts_) {
-    const pool::SharedPool& has = part->pool.shared();
-    if (&part->pool == &pool) continue;
-    if (&has.database != &wants.database && &has.user != &wants.user) continue;
-    if (part->pool.waiting().empty() && part->close_one_idle()) {
-      pool.touch();
+  if (close_one_idle(pool.shared())) {
+    pool.touch();
+    return;
+  }
+  if (all_.size() == 1 || now() < next_room_request_) return;
+  next_room_request_ = now() + kBetweenRoomRequests;
+  ask_next_for_room(pool.shared(), *this);
+}
+
+void Worker::ask_next_for_room(const pool::SharedPool& wants, Worker& asker) {
+  Worker* next = all_[(static_cast<std::size_t>(worker) + 1) % all_.size()];
+  if (next == &asker) return;  // nobody had one
+  next->post([next, &wants, &asker] {
+    if (!next->close_one_idle(wants)) {
+      next->ask_next_for_room(wants, asker);
       return;
     }
+    asker.post([&wants, &asker] {
+      PoolPart* part = asker.find_part(wants.database.name, wants.user.name);
+      if (part != nullptr) part->pool.touch();
+    });
+  });
+}
+
+// Of another pool than `wants` that counts under one of its limits.
+bool Worker::close_one_idle(const pool::SharedPool& wants) {
+  for (auto& [name, part] : parts_) {
+    const pool::SharedPool& has = part->pool.shared();
+    if (&has == &wants) continue;
+    if (&has.database != &wants.database && &has.user != &wants.user) continue;
+    if (part->pool.waiting().empty() && part->close_one_idle()) return true;
   }
+  return false;
 }
 
 // ---- Rules and ends ---------------------------------------------------------------------------

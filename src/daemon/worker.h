@@ -81,6 +81,7 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
 
  private:
   static constexpr Duration kTick = std::chrono::milliseconds(100);
+  static constexpr Duration kBetweenRoomRequests = std::chrono::milliseconds(10);
 
   // pool::Hands
   void connect(pool::Pool& pool, pool::ServerCharge charge, pool::Charge connecting) override;
@@ -98,13 +99,15 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   void reap_dead();
   void receive_server(std::unique_ptr<session::ServerSession> server, const std::string& database,
                       const std::string& user);
+  void ask_next_for_room(const pool::SharedPool& wants, Worker& asker);
+  bool close_one_idle(const pool::SharedPool& wants);
   session::PoolPart& part_of(pool::Pool& pool);
   session::PoolPart* find_part(const std::string& database, const std::string& user);
 
   std::vector<Worker*>& all_;
   Mailbox mailbox_;
   net::IoEvent mail_;
-  Instant next_tick_{};
+  Instant next_room_request_{};
   struct Ticker final : net::EventHandler {
     explicit Ticker(Worker& w) : worker(w) {}
     void on_event(short /*what*/) override { worker.tick(); }
