@@ -103,7 +103,7 @@ def test_flood_of_one_who_does_not_read(pooler, name):
     peer = pooler(settings={"default_pool_size": "2"})
     with witness(peer), wire.connect(peer) as bad:
         before = resident(peer)
-        pour(bad, FLOODS[name], 40 * MEGABYTE, patience=1.5)
+        pour(bad, FLOODS[name], 40 * MEGABYTE, patience=0.7)
         assert resident(peer) - before < GROWTH
     peer.wait_for_rest()
 
