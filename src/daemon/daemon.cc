@@ -63,15 +63,15 @@ Daemon::Daemon(Options options, session::RulesRef rules)
     : options_(std::move(options)),
       rules_(std::move(rules)),
       started_at_(clock_now()),
-      helpers_(kHelpers, "helper"),
-      resolver_(resolver_ttl(rules_->config->settings)),
+      helpers_(std::make_unique<HelperThreads>(kHelpers, "helper")),
+      resolver_(std::make_unique<net::Resolver>(resolver_ttl(rules_->config->settings))),
       registry_(worker_count(rules_->config->settings)),
-      passwords_(helpers_),
+      passwords_(*helpers_),
       shared_{.registry = registry_,
               .statements = statements_,
               .cancel_keys = cancel_keys_,
               .passwords = passwords_,
-              .resolver = resolver_},
+              .resolver = *resolver_},
       mail_(loop_, mailbox_.fd(), EV_READ, *this),
       ticker_(*this),
       timer_(loop_, ticker_) {
@@ -82,6 +82,8 @@ Daemon::~Daemon() {
   for (Worker* worker : workers_) worker->stop();
   for (std::thread& thread : threads_) thread.join();
   acceptor_.reset();
+  helpers_.reset();  // before the workers, to which their work posts what it has found out
+  resolver_.reset();
   owned_workers_.clear();
   for (const std::string& path : unix_paths_) ::unlink(path.c_str());
   if (!pidfile_.empty()) ::unlink(pidfile_.c_str());
@@ -206,7 +208,7 @@ Result<> Daemon::reload() {
 
 void Daemon::set_rules(session::RulesRef changed) {
   rules_ = std::move(changed);
-  resolver_.set_ttl(resolver_ttl(rules_->config->settings));
+  resolver_->set_ttl(resolver_ttl(rules_->config->settings));
   set_log_threshold(rules_->config->settings.verbose + options_.verbose > 0 ? LogLevel::Debug
                                                                             : LogLevel::Info);
   visit_workers([this](Worker& worker) { worker.apply(rules_); });
@@ -230,7 +232,8 @@ void Daemon::end(Ending how) {
   stop_accepting();
   if (how == Ending::AtOnce) stopped_ = true;
   if (how == Ending::WhenIdle) {
-    end_by_ = clock_now() + rules_->config->settings.shutdown_timeout;
+    const Duration limit = rules_->config->settings.shutdown_timeout;
+    if (limit > Duration::zero()) end_by_ = clock_now() + limit;
     visit_workers([](Worker& worker) { worker.drain(); });
   }
   tick();

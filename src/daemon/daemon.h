@@ -65,7 +65,7 @@ class Daemon final : private net::EventHandler {
   const session::RulesRef& rules() const { return rules_; }
   session::Shared& shared() { return shared_; }
   pool::Registry& registry() { return registry_; }
-  HelperThreads& helpers() { return helpers_; }
+  HelperThreads& helpers() { return *helpers_; }
   const std::vector<Worker*>& workers() const { return workers_; }
   const Options& options() const { return options_; }
   Instant started_at() const { return started_at_; }
@@ -100,8 +100,8 @@ class Daemon final : private net::EventHandler {
   const Options options_;
   session::RulesRef rules_;
   const Instant started_at_;
-  HelperThreads helpers_;
-  net::Resolver resolver_;
+  std::unique_ptr<HelperThreads> helpers_;
+  std::unique_ptr<net::Resolver> resolver_;
   pool::Registry registry_;
   session::StatementRegistry statements_;
   session::CancelKeys cancel_keys_;

@@ -239,8 +239,8 @@ void Worker::poke(pool::Pool& pool, int to) {
   });
 }
 
-// A limit of the database or the user is reached by other pools: one of their idle servers goes, or,
-// where there is none here, one of another worker. Those are asked now and then only: when all
+// A limit of the database or the user is reached by other pools: one of their idle servers goes,
+// or, where there is none here, one of another worker. Those are asked now and then only: when all
 // servers are busy, each turn would ask.
 void Worker::make_room(pool::Pool& pool) {
   if (close_one_idle(pool.shared())) {

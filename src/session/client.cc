@@ -114,10 +114,15 @@ void ClientSession::go_on() {
 void ClientSession::resume_reading() {
   bool wanted = state_ != ClientState::Closing;
   if (server_ != nullptr) {
-    wanted = wanted && server_->stream().unsent() == 0 && server_->replies().size() < kMaxReplies;
+    const std::size_t owed = server_->replies().size();
+    const std::size_t most = framer_.at_boundary() ? kMaxReplies : 2 * kMaxReplies;
+    wanted = wanted && server_->stream().unsent() == 0 && owed < most;
+    if (owed >= most && framer_.at_boundary()) server_->hurry();
   }
-  const bool held = state_ == ClientState::Waiting || state_ == ClientState::Preparing ||
-                    awaits_console_ || stalled_ || !wanted;
+  // Who does not read gets no more answers of our own: to Sync, to Close, from the console.
+  wanted = wanted && stream_.unsent() < kMaxWaitingInput;
+  const bool held = logging_in() || state_ == ClientState::Waiting ||
+                    state_ == ClientState::Preparing || awaits_console_ || stalled_ || !wanted;
   if (held && inbox_ && inbox_->size() >= kMaxWaitingInput) wanted = false;
   const bool was_off = !stream_.wants_read();
   stream_.want_read(wanted);
@@ -234,7 +239,7 @@ void ClientSession::finish_pass() {
 }
 
 bool ClientSession::console_query(const wire::Header& header, Bytes& input) {
-  if (awaits_console_) return false;
+  if (awaits_console_ || output_blocked()) return false;
   if (header.type == 'X') {
     close("client close request");
     return false;
@@ -293,7 +298,10 @@ void ClientSession::on_writable() {
     close("client is gone");
     return;
   }
-  if (stream_.unsent() == 0 && server_ != nullptr) server_->resume_reading();
+  if (stream_.unsent() > 0) return;
+  if (server_ != nullptr) server_->resume_reading();
+  if (inbox_ && state_ == ClientState::Console) host_->wake(*this);
+  resume_reading();
 }
 
 // ---- Its server -------------------------------------------------------------------------------
@@ -450,7 +458,9 @@ void ClientSession::welcome() {
 }
 
 bool ClientSession::in_transaction() const {
-  return state_ == ClientState::Waiting || has_server(state_);
+  const bool between = state_ == ClientState::Active && server_->status() == 'I' &&
+                       query_at_ == Instant();  // in session mode
+  return state_ == ClientState::Waiting || (has_server(state_) && !between);
 }
 
 void ClientSession::fail(std::string_view sqlstate, std::string_view message) {

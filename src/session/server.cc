@@ -56,7 +56,7 @@ ServerSession::ServerSession(Host& host, PoolPart& part, pool::ServerCharge char
 
 ServerSession::~ServerSession() {
   CHECK(client_ == nullptr);
-  host_->slots.give_back(*slot_);
+  if (slot_ != nullptr) host_->slots.give_back(*slot_);
 }
 
 void ServerSession::start() {
@@ -129,7 +129,9 @@ void ServerSession::on_readable() {
   }
   Bytes input = into.first(read.size);
   consume(input);
-  if (state_ == ServerState::Closing || input.empty()) return;
+  // A login that went on with another host left the rest of what the last one said.
+  const bool other_host = state_ == ServerState::Resolving || state_ == ServerState::Connecting;
+  if (state_ == ServerState::Closing || other_host || input.empty()) return;
   inbox_ = host_->buffers.lend();
   inbox_->append(input);
 }
@@ -139,7 +141,7 @@ void ServerSession::go_on() {
   Bytes input = inbox_->bytes();
   const std::size_t before = input.size();
   consume(input);
-  if (state_ == ServerState::Closing) return;
+  if (state_ == ServerState::Closing || !inbox_) return;
   inbox_->consume(before - input.size());
   if (inbox_->empty()) inbox_.reset();
 }
@@ -203,6 +205,12 @@ void ServerSession::end_of_pass() {
 }
 
 void ServerSession::resume_reading() { stream_.want_read(true); }
+
+void ServerSession::hurry() {
+  static constexpr std::string_view kFlush("H\0\0\0\4", 5);
+  if (stream_.unsent() > 0) return;
+  if (!stream_.write(bytes_of(kFlush))) stream_.want_read(true);  // and so learns why
+}
 
 void ServerSession::on_writable() {
   if (state_ == ServerState::Connecting) {
@@ -448,14 +456,13 @@ void ServerSession::tick(Instant now) {
   };
   if (login_) {
     const Duration limit = host_->settings().server_connect_timeout;
-    if (limit > Duration::zero() && now - created_at >= limit) {
-      fail(wire::sqlstate::kCannotConnect, "server_connect_timeout");
-    }
-  } else if (orphaned_ && cancels_ == 0 && over(kCancelAgain)) {
+    if (limit > Duration::zero() && now - login_->attempt_at >= limit) login_->timed_out();
+    return;
+  }
+  if (orphaned_ && cancels_ == 0 && over(kCancelAgain)) {
     request_cancel();  // the first one may have come before the query had begun
   }
-  if (!login_ && state_ == ServerState::Cleaning &&
-      over(host_->settings().server_connect_timeout)) {
+  if (state_ == ServerState::Cleaning && over(host_->settings().server_connect_timeout)) {
     fail("", "a reset or check query took too long");
   }
 }
@@ -465,7 +472,9 @@ void ServerSession::leave_worker() {
   ListNode<pool::InIdle>::unlink();
   ListNode<InPart>::unlink();
   stream_.detach();
-  host_->slots.give_back(*slot_);
+  host_->slots.give_back(*std::exchange(slot_, nullptr));  // null: on its way, of no worker
+  if (inbox_) underway_ = text_of(inbox_->bytes());        // the buffer is this worker's
+  inbox_.reset();
 }
 
 void ServerSession::join_worker(Host& host, PoolPart& part) {
@@ -475,6 +484,11 @@ void ServerSession::join_worker(Host& host, PoolPart& part) {
   slot_->state.store(static_cast<std::uint8_t>(state_), std::memory_order_release);
   parameters_ = host.parameters.intern(*parameters_);
   generation_ = std::min(generation_, part.generation);
+  if (!underway_.empty()) {
+    inbox_ = host.buffers.lend();
+    inbox_->append(bytes_of(underway_));
+    underway_.clear();
+  }
   part.servers.push_back(*this);
   if (!part.welcome) part.welcome = welcome_;
   stream_.attach(host.loop, host.buffers, *this);

@@ -68,6 +68,8 @@ class ServerSession final : public pool::Server,
   // No Parse or Close of a client's name is under way since an earlier batch.
   bool names_are_settled() const { return names_pending_ == 0 || names_batch_ == batch_; }
   void resume_reading();
+  // Lets the server send the replies that it keeps until the next Sync: ours wait behind them.
+  void hurry();
   void request_cancel();
   void cancel_done();
 
@@ -161,6 +163,7 @@ class ServerSession final : public pool::Server,
   ReplyQueue replies_;
   ClientSession* client_ = nullptr;
   BufferPool::Lent inbox_ = BufferPool::none();  // a message that has not arrived whole
+  std::string underway_;                         // what was in the inbox, between two workers
   wire::Framer framer_;
   bool passing_ = false;     // the message that framer_ is in goes to the client
   bool skipping_ = false;    // the server ignores everything up to the next Sync
@@ -183,6 +186,7 @@ class ServerSession final : public pool::Server,
   std::uint8_t tracked_changes_ = 0;
   std::uint8_t cancels_ = 0;           // cancel requests on their way
   std::vector<std::string> cleaning_;  // still to run
+  bool runs_connect_query_ = false;
   std::uint64_t generation_;
   Instant linked_at_{};
   Instant state_since_{};

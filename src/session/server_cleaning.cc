@@ -62,6 +62,7 @@ void ServerSession::next_cleaning() {
 
 void ServerSession::run_cleaning(std::string sql) {
   if (state_ != ServerState::Cleaning) enter(ServerState::Cleaning);
+  runs_connect_query_ = part_->settings.database.connect_query == sql;
   replies_.push({.awaits = Awaits::Query, .deliver = Deliver::Swallow});
   if (!stream_.write(bytes_of(wire::query(sql)))) fail("", "server is gone");
 }

@@ -43,6 +43,12 @@ std::vector<Parameter> startup_parameters(const PoolSettings& settings) {
 }  // namespace
 
 void ServerLogin::next_address() {
+  server.stream_.close();  // what the last one may still say is of no interest
+  server.inbox_.reset();
+  server.framer_ = {};
+  working = false;
+  ++attempt;
+  attempt_at = server.host_->now();
   while (true) {
     if (!addresses.empty()) {
       const net::Address address = addresses.front();
@@ -108,9 +114,6 @@ void ServerLogin::name_is_known(const net::Resolved& answer) {
 }
 
 void ServerLogin::try_address(const net::Address& address) {
-  server.stream_.close();
-  server.inbox_.reset();
-  server.framer_ = {};
   scram.reset();
   authenticated = false;
   welcome = {};
@@ -137,6 +140,15 @@ void ServerLogin::try_address(const net::Address& address) {
   server.stream_.assign(std::move(fd));
   server.stream_.attach(server.host_->loop, server.host_->buffers, server);
   server.stream_.want_write();
+}
+
+void ServerLogin::timed_out() {
+  const std::string whom = resolving.empty()
+                               ? "server at \"" + server.address_.text() + "\""
+                               : "name server, which was asked for \"" + resolving + "\",";
+  failed(wire::sqlstate::kCannotConnect, whom + " did not answer in time (server_connect_timeout)");
+  resolving.clear();
+  next_address();
 }
 
 void ServerLogin::connected() {
@@ -314,10 +326,10 @@ bool ServerLogin::continue_sasl(Bytes data) {
   Host* worker = server.host_;
   passwords.derive_salted(
       secret.text, challenge->salt, challenge->iterations,
-      [worker, id = server.id_](const PasswordWork::Key& key) {
-        worker->post([worker, id, key] {
+      [worker, id = server.id_, now = attempt](const PasswordWork::Key& key) {
+        worker->post([worker, id, now, key] {
           ServerSession* found = worker->find_server(id);
-          if (found == nullptr || !found->login_ || !found->login_->scram) return;
+          if (found == nullptr || !found->login_ || found->login_->attempt != now) return;
           ServerLogin& login = *found->login_;
           login.working = false;
           auto message = login.scram->final_with_salted_password(key);

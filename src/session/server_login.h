@@ -28,6 +28,7 @@ struct ServerLogin {
   // Goes on to the next address; when there is none left, the attempt has failed.
   void next_address();
   void name_is_known(const net::Resolved& answer);
+  void timed_out();  // server_connect_timeout: the next one is tried
   void connected();  // connect() has ended, well or not
   // False: nothing more is to be read for now (an error, or a key is being derived).
   bool take_message(const wire::Header& header, Bytes message);
@@ -42,6 +43,8 @@ struct ServerLogin {
   std::optional<auth::ScramClient> scram;
   bool working = false;
   bool authenticated = false;  // AuthenticationOk has come
+  Instant attempt_at{};        // when the name or the address that is being tried had its turn
+  unsigned attempt = 0;        // counts them
 
  private:
   void try_address(const net::Address& address);

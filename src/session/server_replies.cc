@@ -179,6 +179,12 @@ bool ServerSession::on_error(Bytes message) {
   const bool swallowed = front.deliver == Deliver::Swallow;
   if (swallowed && adopting_) return on_refused_parameters(body);
   if (swallowed && state_ == ServerState::Cleaning && !orphaned_) {
+    if (runs_connect_query_ && !ended_) {  // the operator's, and no reason to refuse everybody
+      log(LogLevel::Warning, "S-{}: {}/{}: connect_query failed: {}", id_, part_->database(),
+          part_->settings.server_user, wire::error_field(body, 'M'));
+      passing_ = false;
+      return true;
+    }
     fail("", "cleaning failed: " + std::string(wire::error_field(body, 'M')));
     return false;
   }

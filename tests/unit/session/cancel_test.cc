@@ -37,24 +37,33 @@ TEST(CancelKeys, EveryByteOfTheSecretMatters) {
   EXPECT_FALSE(keys.find(""));
 }
 
-TEST(CancelKeys, MoveAndEndWithTheirClient) {
+TEST(CancelKeys, EndWithTheirClient) {
   CancelKeys keys;
   const std::string key = keys.issue({.worker = 0, .client = 1}, 4);
-  keys.move(process_id(key), 3);
-  EXPECT_EQ(keys.find(key)->worker, 3);
   keys.withdraw(process_id(key));
   EXPECT_FALSE(keys.find(key));
   EXPECT_EQ(keys.key_of(process_id(key)), "");
-  keys.move(process_id(key), 1);
+  keys.depart(process_id(key));
   EXPECT_EQ(keys.size(), 0U);
+}
+
+TEST(CancelKeys, ARequestThatComesDuringAMoveWaitsForItsEnd) {
+  CancelKeys keys;
+  const std::string key = keys.issue({.worker = 0, .client = 1}, 4);
+  keys.depart(process_id(key));
+  EXPECT_FALSE(keys.find(key));
+  EXPECT_TRUE(keys.restore(key, {.worker = 3, .client = 1}));
+  EXPECT_EQ(keys.find(key)->worker, 3);
+  keys.depart(process_id(key));
+  EXPECT_FALSE(keys.restore(key, {.worker = 1, .client = 1}));  // nobody asked this time
 }
 
 TEST(CancelKeys, AreRestoredAsTheyWere) {
   CancelKeys before;
   const std::string key = before.issue({.worker = 0, .client = 1}, 32);
   CancelKeys after;
-  after.restore(key, {.worker = 1, .client = 5});
-  after.restore("short", {.worker = 1, .client = 6});
+  EXPECT_FALSE(after.restore(key, {.worker = 1, .client = 5}));
+  EXPECT_FALSE(after.restore("short", {.worker = 1, .client = 6}));
   ASSERT_TRUE(after.find(key));
   EXPECT_EQ(after.find(key)->client, 5U);
   EXPECT_EQ(after.size(), 1U);
