@@ -248,6 +248,7 @@ void ServerSession::link(ClientSession& client) {
   enter(ServerState::Active);
   client_ = &client;
   fresh_ = true;
+  open_batch_ = false;
   linked_at_ = host_->now();
   slot_->peer_id.store(client.id(), std::memory_order_relaxed);
   if (client.output_blocked()) stream_.want_read(false);
@@ -329,7 +330,6 @@ bool ServerSession::free_to_release() const {
 void ServerSession::detach_client() {
   client_ = nullptr;
   fresh_ = true;
-  open_batch_ = false;
   release_after_pass_ = false;
   passing_ = false;
   slot_->peer_id.store(0, std::memory_order_relaxed);

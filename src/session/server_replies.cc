@@ -204,7 +204,11 @@ bool ServerSession::on_error(Bytes message) {
 // server is as it was; one whose query is on its way already takes the server with it.
 bool ServerSession::on_refused_parameters(Bytes body) {
   ClientSession* client = client_;
-  if (client == nullptr) return true;
+  if (client == nullptr) {  // it has left meanwhile
+    skip_to_sync();
+    parameters_ = parameters_before_;
+    return true;
+  }
   const std::string error = wire::as_fatal(body);
   if (client->state() == ClientState::Preparing && !ended_) {
     skip_to_sync();
@@ -293,7 +297,9 @@ bool ServerSession::on_swallowed_ready() {
   if (adopting_) {
     adopting_ = false;
     parameters_before_.reset();
-    if (client_ == nullptr) {
+    if (orphaned_) {
+      if (replies_.empty()) orphan_is_quiet();
+    } else if (client_ == nullptr) {
       clean();
     } else {
       client_->parameters_adopted(parameters_);
