@@ -194,7 +194,8 @@ void Daemon::visit_workers(const std::function<void(Worker&)>& visit) {
 }
 
 Result<> Daemon::reload() {
-  session::RulesRef changed = TRY(load_rules(options_.config_path));
+  const std::string& other = rules_->config->settings.conffile;
+  session::RulesRef changed = TRY(load_rules(other.empty() ? options_.config_path : other));
   TRY(change_log(log_target(changed->config->settings, options_)));
   const auto later = config::needs_restart(rules_->config->settings, changed->config->settings);
   for (const std::string& key : later) {

@@ -102,7 +102,12 @@ void Worker::reap_dead() {
 void Worker::tick() {
   tick_timer_.set(kTick);
   const Instant at = now();
-  for (auto& [name, part] : parts_) part->tick(at);
+  for (auto part = parts_.begin(); part != parts_.end();) {
+    part->second->tick(at);
+    const bool forget = part->second->unused(at) && !part->second->pool.is_touched();
+    if (forget) part_of_.erase(&part->second->pool);
+    part = forget ? parts_.erase(part) : std::next(part);
+  }
   for (auto& [id, client] : clients_) {
     if (client->part() == nullptr) client->tick(at);  // the others are of a pool
   }
@@ -169,10 +174,16 @@ PoolPart* Worker::pool_part(const std::string& database, const std::string& user
   return parts_.emplace(std::pair(database, user), std::move(part)).first->second.get();
 }
 
-void Worker::cancel(const session::CancelTarget& target) {
-  Worker* owner = all_[static_cast<std::size_t>(target.worker)];
-  owner->post([owner, id = target.client] {
-    if (ClientSession* client = owner->find_client(id)) client->request_cancel();
+void Worker::cancel(const std::string& key) {
+  const auto target = shared.cancel_keys.find(key);
+  if (!target) return;
+  Worker* owner = all_[static_cast<std::size_t>(target->worker)];
+  owner->post([owner, id = target->client, key] {
+    if (ClientSession* client = owner->find_client(id)) {
+      client->request_cancel();
+    } else if (!owner->clients_.contains(id)) {
+      owner->cancel(key);  // it has moved since
+    }
   });
 }
 

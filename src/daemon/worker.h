@@ -76,7 +76,7 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   void post(Task task) override { mailbox_.post(std::move(task)); }
   session::ClientSession* find_client(std::uint64_t id) override;
   session::ServerSession* find_server(std::uint64_t id) override;
-  void cancel(const session::CancelTarget& target) override;
+  void cancel(const std::string& key) override;
   void send_cancel(const net::Address& address, std::string key, std::uint64_t server) override;
 
  private:

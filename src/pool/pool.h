@@ -106,6 +106,7 @@ class Pool {
   void refuse_if_down(Instant now);
   void refuse_all(const std::string& error_message);
 
+  bool is_touched() const { return touched_; }
   bool paused() const { return shared_.database.paused.load(std::memory_order_relaxed); }
   SharedPool& shared() const { return shared_; }
   int connecting() const { return connecting_; }

@@ -19,17 +19,19 @@ std::string CancelKeys::issue(const CancelTarget& target, std::size_t secret_siz
   return key + secret;
 }
 
-void CancelKeys::move(std::uint32_t process_id, int worker) {
+void CancelKeys::depart(std::uint32_t process_id) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(process_id);
-  if (found != entries_.end()) found->second.target.worker = worker;
+  if (found != entries_.end()) found->second.departed = true;
 }
 
-void CancelKeys::restore(std::string_view key, const CancelTarget& target) {
-  if (key.size() < 8) return;
+bool CancelKeys::restore(std::string_view key, const CancelTarget& target) {
+  if (key.size() < 8) return false;
   const std::lock_guard lock(mutex_);
-  entries_.insert_or_assign(read_u32(bytes_of(key).data()),
-                            Entry{.secret = std::string(key.substr(4)), .target = target});
+  Entry& entry = entries_[read_u32(bytes_of(key).data())];
+  const bool wanted = entry.wanted;
+  entry = {.secret = std::string(key.substr(4)), .target = target};
+  return wanted;
 }
 
 void CancelKeys::withdraw(std::uint32_t process_id) {
@@ -37,12 +39,16 @@ void CancelKeys::withdraw(std::uint32_t process_id) {
   entries_.erase(process_id);
 }
 
-std::optional<CancelTarget> CancelKeys::find(std::string_view key) const {
+std::optional<CancelTarget> CancelKeys::find(std::string_view key) {
   if (key.size() < 8) return std::nullopt;
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(read_u32(bytes_of(key).data()));
   if (found == entries_.end() || !auth::same_text(found->second.secret, key.substr(4)))
     return std::nullopt;
+  if (found->second.departed) {
+    found->second.wanted = true;
+    return std::nullopt;
+  }
   return found->second.target;
 }
 

@@ -23,12 +23,13 @@ class CancelKeys {
  public:
   // A fresh key: four bytes of process id, then a secret of `secret_size` bytes.
   std::string issue(const CancelTarget& target, std::size_t secret_size);
-  // The client moved to another worker.
-  void move(std::uint32_t process_id, int worker);
-  // A key as it was issued before, for a session that is rebuilt.
-  void restore(std::string_view key, const CancelTarget& target);
+  // The client is between two workers: a cancel request that comes meanwhile waits for restore().
+  void depart(std::uint32_t process_id);
+  // A key as it was issued before, for a session that is rebuilt. True: a cancel request waits.
+  [[nodiscard]] bool restore(std::string_view key, const CancelTarget& target);
   void withdraw(std::uint32_t process_id);
-  std::optional<CancelTarget> find(std::string_view key) const;
+  // Who has the key; nobody also while its owner is between two workers.
+  std::optional<CancelTarget> find(std::string_view key);
   std::string key_of(std::uint32_t process_id) const;
   std::size_t size() const;
 
@@ -36,6 +37,8 @@ class CancelKeys {
   struct Entry {
     std::string secret;
     CancelTarget target;
+    bool departed = false;
+    bool wanted = false;
   };
   mutable std::mutex mutex_;
   std::unordered_map<std::uint32_t, Entry> entries_;

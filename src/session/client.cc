@@ -173,6 +173,10 @@ bool ClientSession::take_message(Bytes& input) {
 // Types and lengths as PostgreSQL's SocketBackend() takes them: an unknown type is FATAL, a length
 // that cannot be ends the connection without a word.
 bool ClientSession::check_length(const wire::Header& header) {
+  if (header.total() > host_->settings().max_packet_size) {
+    fail(wire::sqlstate::kLimitExceeded, "a message is longer than max_packet_size");
+    return false;
+  }
   static constexpr std::string_view kLarge = "QFBPdp";
   static constexpr std::string_view kSmall = "CDEHSXcf";
   static constexpr std::uint32_t kSmallLimit = 10'000;
@@ -308,6 +312,7 @@ bool ClientSession::get_server() {
     return state_ == ClientState::Active;
   }
   enter(ClientState::Waiting);
+  told_of_waiting_ = false;
   part_->pool.wait(*this, request_at_);
   return false;
 }
@@ -508,6 +513,17 @@ void ClientSession::request_cancel() {
   if (state_ != ClientState::Closing) host_->wake(*this);
 }
 
+// Once per wait: the queue is no secret.
+void ClientSession::tell_of_waiting(Instant now) {
+  const Duration after = host_->settings().query_wait_notify;
+  if (told_of_waiting_ || after == Duration::zero() || now - waiting_since < after) return;
+  told_of_waiting_ = true;
+  send(wire::error_response(
+      wire::Severity::Notice, "00000",
+      "the query waits for a server connection: all of the pool are in use",
+      "The pooler's default_pool_size, pool_size and max_db_connections limit them."));
+}
+
 void ClientSession::tick(Instant now) {
   const auto over = [now](Instant since, Duration limit) {
     return limit > Duration::zero() && now - since >= limit;
@@ -524,6 +540,10 @@ void ClientSession::tick(Instant now) {
     if (over(state_since_, settings.client_idle_timeout)) {
       fail(wire::sqlstate::kIdleSessionTimeout, "client_idle_timeout");
     }
+    return;
+  }
+  if (state_ == ClientState::Waiting) {
+    tell_of_waiting(now);
     return;
   }
   if (!has_server(state_)) return;

@@ -110,6 +110,7 @@ class ClientSession final : public pool::Waiter,
   // One message or the next piece of one. False: nothing more can be taken now.
   bool take_message(Bytes& input);
   bool take_without_server(const wire::Header& header, Bytes& input);
+  void tell_of_waiting(Instant now);
   bool get_server();
   void attach_server(ServerSession& server);
   void finish_pass();
@@ -125,7 +126,7 @@ class ClientSession final : public pool::Waiter,
   bool relay_bind(const wire::Header& header, Bytes& input);
   bool relay_describe_or_close(const wire::Header& header, Bytes& input);
   void forward_rest(const wire::Header& header, Bytes& input, std::size_t skipped,
-                    std::string_view new_head);
+                    wire::MessageWriter& new_head);
   void forward(const wire::Header& header, Bytes& input);
   void discard(const wire::Header& header, Bytes& input);
   bool shares_statements() const;
@@ -138,6 +139,8 @@ class ClientSession final : public pool::Waiter,
   bool discarding_ = false;        // the message that framer_ is in goes nowhere
   bool skipping_to_sync_ = false;  // without a server: an error was answered, Sync ends it
   bool awaits_console_ = false;
+  bool cancel_wanted_ = false;  // while it was between two workers
+  bool told_of_waiting_ = false;
   bool stalled_ = false;     // the next message depends on how an earlier one ends
   bool login_done_ = false;  // login_ is to go as soon as nobody is inside of it
   wire::Framer framer_;

@@ -89,11 +89,9 @@ void ClientSession::forward(const wire::Header& header, Bytes& input) {
 // The message with its first `skipped` bytes replaced by `new_head`, whose length field is filled
 // in here.
 void ClientSession::forward_rest(const wire::Header& header, Bytes& input, std::size_t skipped,
-                                 std::string_view new_head) {
-  std::string head(new_head);
-  const std::size_t length = header.length + head.size() - skipped;
-  write_u32(reinterpret_cast<std::byte*>(head.data()) + 1, static_cast<std::uint32_t>(length));
-  host_->to_server.add_copy(head);
+                                 wire::MessageWriter& new_head) {
+  new_head.set_length(header.length + new_head.bytes().size() - skipped);
+  host_->to_server.add_copy(new_head.bytes());
   framer_ = wire::Framer(header.type, header.total() - skipped);
   discarding_ = false;
   input = input.subspan(skipped);
@@ -163,7 +161,7 @@ bool ClientSession::relay_parse(const wire::Header& header, Bytes& input) {
                    .statement = statement,
                    .client_statement = created});
   server_->statements().add(statement);
-  std::string head = wire::MessageWriter().begin('P').text(statement->server_name).take();
+  wire::MessageWriter& head = host_->head.clear().begin('P').text(statement->server_name);
   forward_rest(header, input, wire::kHeaderSize + name.size() + 1, head);
   server_->evict_statements();
   return true;
@@ -190,8 +188,8 @@ bool ClientSession::relay_bind(const wire::Header& header, Bytes& input) {
   }
   server_->provide(found);
   server_->expect({.awaits = Awaits::Bind, .deliver = Deliver::Forward});
-  const std::string head =
-      wire::MessageWriter().begin('B').text(portal).text(found->statement->server_name).take();
+  wire::MessageWriter& head =
+      host_->head.clear().begin('B').text(portal).text(found->statement->server_name);
   forward_rest(header, input, wire::kHeaderSize + portal.size() + name.size() + 2, head);
   return true;
 }
@@ -220,8 +218,8 @@ bool ClientSession::relay_describe_or_close(const wire::Header& header, Bytes& i
   }
   server_->provide(found);
   server_->expect({.awaits = awaits, .deliver = Deliver::Forward});
-  const std::string head =
-      wire::MessageWriter().begin('D').byte('S').text(found->statement->server_name).take();
+  wire::MessageWriter& head =
+      host_->head.clear().begin('D').byte('S').text(found->statement->server_name);
   forward_rest(header, input, header.total(), head);
   return true;
 }

@@ -31,6 +31,7 @@ enum Tag : std::uint16_t {
   kTransactionAt = 17,
   kQueryAt = 18,
   kWaitingSince = 19,
+  kToldOfWaiting = 20,
 };
 
 std::optional<ClientState> known_state(std::uint64_t number) {
@@ -67,6 +68,7 @@ std::string SessionRecords::save(const ClientSession& client) {
   out.number(kTransactionAt, to_number(client.transaction_at_));
   out.number(kQueryAt, to_number(client.query_at_));
   out.number(kWaitingSince, to_number(client.waiting_since));
+  out.number(kToldOfWaiting, client.told_of_waiting_ ? 1 : 0);
   return out.take();
 }
 
@@ -92,8 +94,8 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
       case kCancelKey:
         if (field->value.size() < 8) break;
         client.process_id_ = read_u32(bytes_of(field->value).data());
-        host.shared.cancel_keys.restore(field->value,
-                                        {.worker = host.worker, .client = client.id_});
+        client.cancel_wanted_ = host.shared.cancel_keys.restore(
+            field->value, {.worker = host.worker, .client = client.id_});
         break;
       case kParameters: client.parameters_ = TRY(load_set(host.parameters, field->value)); break;
       case kStatement:
@@ -105,6 +107,7 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
       case kTransactionAt: client.transaction_at_ = to_instant(field->number()); break;
       case kQueryAt: client.query_at_ = to_instant(field->number()); break;
       case kWaitingSince: client.waiting_since = to_instant(field->number()); break;
+      case kToldOfWaiting: client.told_of_waiting_ = field->number() != 0; break;
       default: break;  // a later release knows it
     }
   }
@@ -116,8 +119,12 @@ Result<Image> SessionRecords::take_out(ClientSession& client) {
   if (client.state_ < ClientState::Idle || client.state_ > ClientState::Active || client.login_) {
     return Error{ErrorCode::Limit, "a client cannot be moved while it logs in or out"};
   }
+  if (client.server_ != nullptr && client.server_->cancels_ > 0) {
+    return Error{ErrorCode::Limit, "a client cannot be moved while its query is being cancelled"};
+  }
   Image image;
   image.client = save(client);
+  client.host_->shared.cancel_keys.depart(client.process_id_);
   if (ServerSession* server = std::exchange(client.server_, nullptr)) {
     server->client_ = nullptr;
     image.server = save(*server);
@@ -191,6 +198,7 @@ Result<> SessionRecords::put_in(Host& host, Image image) {
   if (joined.state_ == ClientState::Waiting) joined.part_->pool.rejoin(joined);
   joined.resume_reading();
   if (joined.inbox_) host.wake(joined);
+  if (std::exchange(joined.cancel_wanted_, false)) joined.request_cancel();
   return {};
 }
 

@@ -26,6 +26,7 @@
 #include "session/hot_slot.h"
 #include "session/parameters.h"
 #include "session/statements.h"
+#include "wire/message_writer.h"
 
 namespace doorman::session {
 
@@ -33,7 +34,6 @@ class ClientSession;
 class ServerSession;
 class PoolPart;
 class CancelKeys;
-struct CancelTarget;
 class PasswordWork;
 class Host;
 
@@ -92,6 +92,7 @@ class Host {
   std::vector<std::byte> scratch;
   net::Gather to_server;
   net::Gather to_client;
+  wire::MessageWriter head;  // of a message with other names: here, since it keeps its memory
 
   const config::Settings& settings() const { return rules->config->settings; }
   // The time, read once per turn.
@@ -116,7 +117,7 @@ class Host {
   virtual ClientSession* find_client(std::uint64_t id) = 0;
   virtual ServerSession* find_server(std::uint64_t id) = 0;
   // A client, perhaps of another worker, wants its query cancelled.
-  virtual void cancel(const CancelTarget& target) = 0;
+  virtual void cancel(const std::string& key) = 0;
   // Sends a cancel request to a server; tells it through cancel_done() when that is over.
   virtual void send_cancel(const net::Address& address, std::string key, std::uint64_t server) = 0;
 

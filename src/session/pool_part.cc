@@ -17,6 +17,7 @@ PoolSettings pool_settings(const config::Config& config, const config::Database&
   PoolSettings out;
   out.database = database;
   out.server_user = user;
+  out.from_fallback = !config.databases.contains(database.name);
   out.pool_mode = of_user.pool_mode.value_or(database.pool_mode.value_or(global.pool_mode));
   out.limits = {
       .pool_size =
@@ -166,6 +167,22 @@ void PoolPart::expire_servers(Instant now) {
       server.retire("server lifetime over");
     }
   });
+}
+
+bool PoolPart::unused(Instant now) {
+  if (!clients.empty()) empty_since = {};
+  if (!clients.empty() || settings.limits.min_pool_size > 0) return false;
+  if (empty_since == Instant()) empty_since = now;
+  const auto over = [&](Duration limit) {
+    return limit > Duration::zero() && now - empty_since >= limit;
+  };
+  if (settings.from_fallback && over(host.settings().autodb_idle_timeout)) {
+    servers.each([](ServerSession& server) {
+      if (server.state() == ServerState::Idle) server.retire("its database is not used");
+    });
+    return servers.empty();
+  }
+  return servers.empty() && (removed || over(host.settings().pool_idle_timeout));
 }
 
 void PoolPart::recycle_servers() {

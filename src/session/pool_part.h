@@ -27,6 +27,7 @@ struct PoolSettings {
   config::PoolMode pool_mode = config::PoolMode::Session;
   pool::Limits limits;
   int max_db_client_connections = 0;
+  bool from_fallback = false;  // the database is not listed: "*" made it
   Duration query_timeout{};
   Duration query_wait_timeout{};
   Duration idle_transaction_timeout{};
@@ -61,6 +62,7 @@ class PoolPart {
   Counters counters;
   IntrusiveList<ServerSession, InPart> servers;
   IntrusiveList<ClientSession, OfPart> clients;
+  Instant empty_since{};   // when its last client left; zero: it has clients
   Instant last_retired{};  // when a server was last closed for its age
   std::size_t next_host = 0;
 
@@ -69,6 +71,8 @@ class PoolPart {
   void open_server(pool::ServerCharge charge, pool::Charge connecting);
   // Once per tick of the worker: time limits, ages, the pool's minimum.
   void tick(Instant now);
+  // Nobody has used it for pool_idle_timeout or autodb_idle_timeout: it can be forgotten.
+  bool unused(Instant now);
   // Closes idle servers now and the others as they come back.
   void recycle_servers();
   // Closes the server that has been idle longest, for another pool that is at its limit.

@@ -12,6 +12,8 @@ namespace doorman::session {
 
 namespace {
 
+constexpr Duration kCancelAgain = std::chrono::milliseconds(500);
+
 // Messages that are looked at as a whole are short ones; a longer one of that type is no
 // PostgreSQL.
 constexpr std::size_t kMaxWhole = std::size_t{64} * 1024;
@@ -341,25 +343,40 @@ void ServerSession::release() {
 }
 
 // The client is gone. Nobody else may see what it left: an open transaction is rolled back by a
-// simple query (a Sync would commit what it had begun implicitly); in any deeper trouble the
-// connection is closed, which is always right, and the query that it runs is cancelled first, since
-// PostgreSQL would otherwise finish it.
+// simple query (a Sync would commit what it had begun implicitly); a query that runs is cancelled,
+// since PostgreSQL would otherwise finish it, and what it still says is read and dropped. Where the
+// server waits for bytes that will not come, the connection is closed, which is always right.
 void ServerSession::client_left() {
   const bool whole_messages = client_->between_messages() && stream_.unsent() == 0;
-  const bool quiet = replies_.empty() && framer_.at_boundary() && !skipping_ && !copying_in_ &&
-                     (!open_batch_ || status_ != 'I');
-  const bool batch = open_batch_ && replies_.empty() && status_ == 'I';
+  const bool half_batch = open_batch_ && status_ == 'I';
+  const bool waits_for_client = copying_in_ || skipping_ || (replies_.empty() && half_batch);
   detach_client();
-  if (whole_messages && quiet && !batch) {
-    if (part_->settings.pool_mode == config::PoolMode::Session) dirt_ |= dirt::kAll;
-    if (status_ != 'I') cleaning_.insert(cleaning_.begin(), "ROLLBACK");
-    clean();
+  if (part_->settings.pool_mode == config::PoolMode::Session) dirt_ |= dirt::kAll;
+  if (!whole_messages) outdated_ = true;  // what it has of the next message, nobody will complete
+  if (waits_for_client || (replies_.empty() && !whole_messages)) {
+    fail("", "its client left in the middle of a query");
     return;
   }
-  if (!replies_.empty() && !cancel_key_.empty() && cancels_ == 0) {
-    host_->send_cancel(address_, cancel_key_, 0);
+  if (!replies_.empty()) {
+    orphaned_ = true;
+    enter(ServerState::Cleaning);
+    request_cancel();
+    return;
   }
-  fail("", "its client left in the middle of a query");
+  if (status_ != 'I') cleaning_.insert(cleaning_.begin(), "ROLLBACK");
+  clean();
+}
+
+// What its last client had asked for has come to its end.
+void ServerSession::orphan_is_quiet() {
+  if (cancels_ > 0 && replies_.empty()) return;  // until cancel_done(): ours must not be hit
+  orphaned_ = false;
+  if (skipping_ || copying_in_ || open_batch_) {
+    fail("", "its client left in the middle of a query");
+    return;
+  }
+  if (status_ != 'I') cleaning_.insert(cleaning_.begin(), "ROLLBACK");
+  clean();
 }
 
 void ServerSession::request_cancel() {
@@ -370,7 +387,9 @@ void ServerSession::request_cancel() {
 
 void ServerSession::cancel_done() {
   if (cancels_ > 0) --cancels_;
-  if (cancels_ == 0 && state_ == ServerState::Cancelling) become_idle();
+  if (cancels_ > 0) return;
+  if (orphaned_ && replies_.empty()) orphan_is_quiet();
+  if (state_ == ServerState::Cancelling) become_idle();
 }
 
 // ---- Life -------------------------------------------------------------------------------------
@@ -424,7 +443,11 @@ void ServerSession::tick(Instant now) {
   if (login_) {
     const Duration limit = host_->settings().server_connect_timeout;
     if (limit > Duration::zero() && now - login_->attempt_at >= limit) login_->timed_out();
-  } else if (state_ == ServerState::Cleaning && over(host_->settings().server_connect_timeout)) {
+  } else if (orphaned_ && cancels_ == 0 && over(kCancelAgain)) {
+    request_cancel();  // the first one may have come before the query had begun
+  }
+  if (!login_ && state_ == ServerState::Cleaning &&
+      over(host_->settings().server_connect_timeout)) {
     fail("", "a reset or check query took too long");
   }
 }

@@ -137,6 +137,7 @@ class ServerSession final : public pool::Server,
   void run_cleaning(std::string sql);
   void next_cleaning();
   void become_idle();
+  void orphan_is_quiet();
   void logged_in();
   void set_parameters_to_default();
 
@@ -171,6 +172,7 @@ class ServerSession final : public pool::Server,
   bool outdated_ = false;          // to be closed instead of used again
   bool fresh_ = true;              // linked, and nothing was sent for the client yet
   bool open_batch_ = false;        // something was sent since the last ReadyForQuery
+  bool orphaned_ = false;          // its client left; what it still says is dropped
   bool ended_ = false;             // the server has said FATAL: what follows is the end
   bool adopting_ = false;          // between a replay of parameters and its ReadyForQuery
   std::uint32_t batch_ = 0;        // counts Syncs

@@ -115,6 +115,7 @@ void ServerLogin::name_is_known(const net::Resolved& answer) {
 
 void ServerLogin::try_address(const net::Address& address) {
   scram.reset();
+  authenticated = false;
   welcome = {};
   server.address_ = address;
   server.enter(ServerState::Connecting);
@@ -194,7 +195,10 @@ bool ServerLogin::take_message(const wire::Header& header, Bytes message) {
     case 'K': server.cancel_key_ = std::string(text_of(body)); return true;
     case 'N':
     case 'v': return true;
-    case 'Z': server.logged_in(); return true;
+    case 'Z':
+      if (!authenticated || body.size() != 1) break;
+      server.logged_in();
+      return true;
     case 'E': {
       const std::string sqlstate(wire::error_field(body, 'C'));
       log(LogLevel::Warning, "S-{}: {}/{}@{}: login failed: {}", server.id_,
@@ -206,11 +210,11 @@ bool ServerLogin::take_message(const wire::Header& header, Bytes message) {
       next_address();
       return false;
     }
-    default:
-      failed(wire::sqlstate::kProtocolViolation, "the server sent an unexpected message at login");
-      next_address();
-      return false;
+    default: break;
   }
+  failed(wire::sqlstate::kProtocolViolation, "the server sent an unexpected message at login");
+  next_address();
+  return false;
 }
 
 // ---- Passwords --------------------------------------------------------------------------------
@@ -237,7 +241,7 @@ bool ServerLogin::authentication(Bytes body) {
   const std::uint32_t code = reader.u32();
   const auto secret = auth::classify(password().value_or(std::string()));
   switch (code) {
-    case 0: return true;
+    case 0: authenticated = true; return true;
     case 3:
       if (secret.kind != auth::Secret::Kind::Plain) break;
       return server.stream_.write(bytes_of(wire::password_message(secret.text + '\0')));

@@ -42,7 +42,8 @@ bool ServerSession::take_message(const wire::Header& header, Bytes message) {
     case 'G':
       copying_in_ = true;
       pass_on(message);
-      return true;
+      if (orphaned_) orphan_is_quiet();
+      return state_ != ServerState::Closing;
     case 'C': return on_command_complete(message);
     case 'E': return on_error(message);
     case 'Z': return on_ready(message);
@@ -177,7 +178,7 @@ bool ServerSession::on_error(Bytes message) {
   Reply& front = replies_.front();
   const bool swallowed = front.deliver == Deliver::Swallow;
   if (swallowed && adopting_) return on_refused_parameters(body);
-  if (swallowed && state_ == ServerState::Cleaning) {
+  if (swallowed && state_ == ServerState::Cleaning && !orphaned_) {
     if (runs_connect_query_ && !ended_) {  // the operator's, and no reason to refuse everybody
       log(LogLevel::Warning, "S-{}: {}/{}: connect_query failed: {}", id_, part_->database(),
           part_->settings.server_user, wire::error_field(body, 'M'));
@@ -195,7 +196,8 @@ bool ServerSession::on_error(Bytes message) {
   if (front.awaits == Awaits::Sync) return true;
   if (not_copy_data) forget_eaten_syncs(/*with_next=*/true);
   if (front.awaits != Awaits::Query) skip_to_sync();
-  return true;
+  if (orphaned_ && skipping_) orphan_is_quiet();
+  return state_ != ServerState::Closing;
 }
 
 // The server does not take the client's parameters. A client that waits for that leaves, and the
@@ -264,13 +266,20 @@ bool ServerSession::on_ready(Bytes message) {
   advance();
   if (!replies_.empty()) return true;
   open_batch_ = false;
-  if (client_ == nullptr) return true;
+  if (orphaned_) orphan_is_quiet();
+  if (client_ == nullptr) return state_ != ServerState::Closing;
   if (part_->settings.pool_mode == config::PoolMode::Statement && status_ != 'I') {
     client_->fail(wire::sqlstate::kFeatureNotSupported,
                   "transaction blocks not allowed in statement pooling mode");
     return false;
   }
   release_after_pass_ = status_ == 'I';
+  if (outdated_ && status_ == 'I' && host_->settings().server_fast_close &&
+      part_->settings.pool_mode == config::PoolMode::Session) {
+    client_->fail(wire::sqlstate::kAdminShutdown,
+                  "the server connection is out of date (server_fast_close)");
+    return false;
+  }
   return true;
 }
 
@@ -286,6 +295,8 @@ bool ServerSession::on_swallowed_ready() {
       client_->parameters_adopted(parameters_);
       if (client_->state() == ClientState::Preparing) client_->prepared();
     }
+  } else if (orphaned_) {
+    if (replies_.empty()) orphan_is_quiet();
   } else if (state_ == ServerState::Cleaning) {
     next_cleaning();
   }

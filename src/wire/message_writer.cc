@@ -51,8 +51,9 @@ MessageWriter& MessageWriter::raw(std::string_view bytes) {
   return *this;
 }
 
-MessageWriter& MessageWriter::end() {
-  const std::size_t length = out_.size() - length_at_;
+MessageWriter& MessageWriter::end() { return set_length(out_.size() - length_at_); }
+
+MessageWriter& MessageWriter::set_length(std::size_t length) {
   CHECK(length <= UINT32_MAX);
   write_u32(reinterpret_cast<std::byte*>(out_.data()) + length_at_,
             static_cast<std::uint32_t>(length));

@@ -28,6 +28,13 @@ class MessageWriter {
   MessageWriter& text(std::string_view value);  // with its closing zero byte
   MessageWriter& raw(std::string_view bytes);
   MessageWriter& end();
+  // The current message is so long as a whole: the rest of it comes from elsewhere.
+  MessageWriter& set_length(std::size_t length);
+  // Begins anew and keeps its memory.
+  MessageWriter& clear() {
+    out_.clear();
+    return *this;
+  }
 
   const std::string& bytes() const { return out_; }
   std::string take() { return std::move(out_); }

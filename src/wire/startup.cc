@@ -46,9 +46,9 @@ std::vector<std::string> split_words(std::string_view text) {
       open = false;
       continue;
     }
-    if (text[i] == '\\' && i + 1 < text.size()) ++i;
-    word.push_back(text[i]);
     open = true;
+    if (text[i] == '\\' && ++i == text.size()) break;  // at the very end it says nothing
+    word.push_back(text[i]);
   }
   if (open) words.push_back(std::move(word));
   return words;
@@ -57,8 +57,8 @@ std::vector<std::string> split_words(std::string_view text) {
 Result<Parameter> parse_assignment(std::string_view text, std::string_view switch_name) {
   const std::size_t equals = text.find('=');
   if (equals == std::string_view::npos) {
-    return Error{ErrorCode::Protocol, std::string(switch_name) + std::string(text) +
-                                          (switch_name == "--" ? "" : " ") + " requires a value"};
+    return Error{ErrorCode::Protocol,
+                 std::string(switch_name) + std::string(text) + " requires a value"};
   }
   Parameter parameter = {.name = std::string(text.substr(0, equals)),
                          .value = std::string(text.substr(equals + 1))};

@@ -1,0 +1,216 @@
+"""What is measured at a running pooler: processor time, memory, system calls, transactions."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from servers import DATABASE, Broken
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TICK = os.sysconf("SC_CLK_TCK")
+# A PG* variable of the caller must not lead pgbench elsewhere.
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+
+
+def cpu(pid):
+    """Seconds of (processor time in all, user ticks, system ticks) since the start of `pid`."""
+    nanoseconds = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
+            nanoseconds += int(file.read().split()[0])
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return nanoseconds / 1e9, int(fields[11]) / TICK, int(fields[12]) / TICK
+
+
+class CpuTime:
+    """`with CpuTime(pid) as used:` the user and system time that passed in the block.
+
+    The sum is exact; the kernel splits it by ticks, so the split of a short run is coarse.
+    """
+
+    def __init__(self, pid):
+        self.pid, self.user, self.system = pid, 0.0, 0.0
+
+    def __enter__(self):
+        self.before = cpu(self.pid)
+        return self
+
+    def __exit__(self, *unused):
+        total, user, system = (b - a for a, b in zip(self.before, cpu(self.pid)))
+        self.user = total * user / (user + system) if user + system else 0.0
+        self.system = total - self.user
+
+    @property
+    def total(self):
+        return self.user + self.system
+
+
+def proportional_memory(pid):
+    """Bytes of memory of `pid` (Pss), shared pages counted by its share."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        return int(re.search(r"^Pss:\s+(\d+) kB", file.read(), re.M).group(1)) * 1024
+
+
+def run_program(argv, limit):
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=limit, env=ENVIRONMENT, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Broken(f"{argv[0]} did not end within {limit} s") from error
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise Broken(f"{argv[0]}: {lines[0]}")
+    return done.stdout
+
+
+def pgbench(port, role, mode, clients, length):
+    """Runs pgbench -S; `length` is its -T or -t. Returns (transactions, transactions/s)."""
+    argv = ["pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", role, "-n", "-S", "-M", mode]
+    argv += ["-c", str(clients), "-j", str(min(clients, 2)), *length, DATABASE]
+    output = run_program(argv, 60)
+    count = re.search(r"actually processed: (\d+)", output)
+    speed = re.search(r"tps = ([\d.]+) \(without", output)
+    failed = re.search(r"number of failed transactions: (\d+)", output)
+    if not count or not speed or int(count.group(1)) == 0 or (failed and int(failed.group(1))):
+        raise Broken(f"pgbench {mode}, {clients} clients: {output}")
+    return int(count.group(1)), float(speed.group(1))
+
+
+def load(pooler, mode, clients, seconds):
+    """One run of pgbench: transactions/s, and microseconds of the pooler per transaction."""
+    with CpuTime(pooler.pid) as used:
+        count, speed = pgbench(pooler.port, pooler.role, mode, clients, ["-T", str(seconds)])
+    return {
+        "speed": speed,
+        "user": used.user / count * 1e6,
+        "system": used.system / count * 1e6,
+        "total": used.total / count * 1e6,
+    }
+
+
+def logins(pooler, program, seconds, password=""):
+    """Logins/s from 8 threads, and microseconds of the pooler per login."""
+    argv = [program, str(pooler.port), pooler.role, DATABASE, "8", str(seconds), password]
+    with CpuTime(pooler.pid) as used:
+        count, elapsed = (float(word) for word in run_program(argv, seconds + 30).split())
+    return {
+        "speed": count / elapsed,
+        "total": used.total / count * 1e6,
+        "busy": used.total / elapsed * 100,
+    }
+
+
+def build_logins(place):
+    program = place.path("logins")
+    source = os.path.join(HERE, "logins.c")
+    run_program(["cc", "-std=gnu11", "-O2", "-o", program, source, "-lcrypto", "-lpthread"], 60)
+    return program
+
+
+def watch(argv, until_attached, work):
+    """Runs `work` while the program argv looks on: strace or perf, which end by SIGINT."""
+    watcher = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        until_attached(watcher)
+        return work()
+    finally:
+        if watcher.poll() is None:
+            watcher.send_signal(signal.SIGINT)
+        try:
+            watcher.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            watcher.kill()
+            watcher.communicate()
+
+
+def count_calls(pooler, work):
+    """System calls of the pooler by name during work(), and what work() returned."""
+
+    def attached(watcher):
+        line = watcher.stderr.readline()
+        if "attached" not in line:
+            raise Broken(f"strace cannot watch the pooler: {line.strip()}")
+
+    report = pooler.place.path("strace.out")
+    argv = ["strace", "-c", "-f", "-p", str(pooler.pid), "-o", report]
+    result = watch(argv, attached, work)
+    with open(report, encoding="ascii") as file:
+        lines = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?(\w+)$", file.read(), re.M)
+    return {name: int(calls) for calls, name in lines if name != "total"}, result
+
+
+def count_user_work(pooler, work):
+    """Processor cycles and instructions in user mode during work(), and what work() returned."""
+    report = pooler.place.path("perf.out")
+    argv = ["perf", "stat", "-x,", "-e", "cycles:u,instructions:u", "-o", report]
+    argv += ["-p", str(pooler.pid)]
+    result = watch(argv, lambda watcher: time.sleep(0.3), work)
+    with open(report, encoding="ascii") as file:
+        lines = re.findall(r"^(\d+),,(\w+):u,", file.read(), re.M)
+    if len(lines) != 2:
+        raise Broken("perf counts no cycles here")
+    return {name: int(value) for value, name in lines}, result
+
+
+def per_transaction(counter, pooler, mode, clients, few, many):
+    """Counts per transaction: those of a long run less those of a short one, logins and all."""
+    counts = []
+    for number in (few, many):
+
+        def work(length=number):
+            return pgbench(pooler.port, pooler.role, mode, clients, ["-t", str(length)])[0]
+
+        counts.append(counter(pooler, work))
+    (short, short_count), (long, long_count) = counts
+    names = set(short) | set(long)
+    transactions = long_count - short_count
+    return {name: (long.get(name, 0) - short.get(name, 0)) / transactions for name in names}
+
+
+def idle_memory(pooler, count):
+    """Bytes per idle client: after its login, and after one query of each."""
+    held = [pooler.connect() for _ in range(20)]
+    try:
+        for connection in held:
+            connection.query("select 1")
+        before = proportional_memory(pooler.pid)
+        clients = [pooler.connect() for _ in range(count)]
+        held += clients
+        time.sleep(0.5)
+        logged_in = proportional_memory(pooler.pid)
+        for connection in clients:
+            connection.query("select 1")
+        time.sleep(0.5)
+        queried = proportional_memory(pooler.pid)
+    except OSError as error:
+        raise Broken(f"{pooler.name} with {len(held)} idle clients: {error}") from error
+    finally:
+        for connection in held:
+            connection.close()
+    return {"logged_in": (logged_in - before) / count, "queried": (queried - before) / count}
+
+
+def most_servers(postgres, pooler, mode, clients, seconds):
+    """The most connections of the pooler that PostgreSQL had under load, and how many looks."""
+    seen, done = [], threading.Event()
+
+    def look():
+        connection = postgres.connect()
+        query = f"select count(*) from pg_stat_activity where usename = '{pooler.role}'"
+        while not done.wait(0.02):
+            seen.append(int(connection.query(query)[0]))
+        connection.close()
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        pgbench(pooler.port, pooler.role, mode, clients, ["-T", str(seconds)])
+    finally:
+        done.set()
+        looker.join()
+    return max(seen, default=0), len(seen)

@@ -1,0 +1,230 @@
+// Prepared statements: one name of ours on every server, whatever the clients call them.
+#include <gtest/gtest.h>
+
+#include "world.h"
+
+namespace doorman::conversation {
+namespace {
+
+constexpr std::string_view kFirst = "PGDOORMAN_1";
+constexpr std::string_view kSecond = "PGDOORMAN_2";
+
+// The whole life of one Bind and Execute, on a server that has the statement as `known`.
+void runs(Peer& client, Peer& server, std::string_view name, std::string_view known) {
+  client.sends(bind(name) + execute() + sync());
+  server.sees(bind(known) + execute() + sync());
+  server.sends(bind_complete() + executed("1") + ready());
+  client.sees(bind_complete() + executed("1") + ready());
+}
+
+void prepares(Peer& client, Peer& server, std::string_view name, std::string_view sql,
+              std::string_view known) {
+  client.sends(parse(name, sql) + sync());
+  server.sees(parse(known, sql) + sync());
+  server.sends(parse_complete() + ready());
+  client.sees(parse_complete() + ready());
+}
+
+TEST(Prepared, NamesAreOursOnTheServer) {
+  World world;
+  auto [client, server] = world.session();
+  prepares(client, server, "mine", "select 1", kFirst);
+  runs(client, server, "mine", kFirst);
+  client.sends(describe("mine") + sync());
+  server.sees(describe(kFirst) + sync());
+  server.sends(parameter_description() + columns() + ready());
+  client.sees(parameter_description() + columns() + ready());
+}
+
+TEST(Prepared, TheUnnamedStatementPassesAsItIs) {
+  World world;
+  auto [client, server] = world.session();
+  const std::string request = parse("", "select 1") + describe("") + bind("") + execute() + sync();
+  client.sends(request);
+  server.sees(request);
+}
+
+TEST(Prepared, WhatTheServerHasIsAnsweredHereInOrder) {
+  World world("default_pool_size=1\n");
+  auto [first, server] = world.session();
+  prepares(first, server, "mine", "select 1", kFirst);
+  Peer second = world.one_more_client();
+  second.sends(parse("theirs", "select 1") + bind("theirs") + execute() + sync());
+  server.sees(bind(kFirst) + execute() + sync());
+  server.sends(bind_complete() + executed("1") + ready());
+  second.sees(parse_complete() + bind_complete() + executed("1") + ready());
+}
+
+TEST(Prepared, LocalAnswersWaitForTheirTurn) {
+  World world;
+  auto [client, server] = world.session();
+  prepares(client, server, "a", "select 1", kFirst);
+  client.sends(parse("", "select 2") + parse("b", "select 1") + wire::close_statement("a") +
+               bind("") + execute() + sync());
+  server.sees(parse("", "select 2") + bind("") + execute() + sync());
+  client.sees_nothing();
+  server.sends(parse_complete());
+  client.sees(parse_complete() + parse_complete() + close_complete());
+  server.sends(bind_complete() + executed("2") + ready());
+  client.sees(bind_complete() + executed("2") + ready());
+  runs(client, server, "b", kFirst);
+}
+
+TEST(Prepared, AServerThatLacksAStatementGetsItsParseInLine) {
+  World world("default_pool_size=2\n");
+  auto [client, server] = world.session();
+  prepares(client, server, "mine", "select 1", kFirst);
+  Peer other = world.one_more_client();
+  other.sends(query("begin"));
+  server.sees(query("begin"));
+  client.sends(bind("mine") + execute() + sync());
+  Peer second = world.server();
+  second.sees(parse(kFirst, "select 1") + bind(kFirst) + execute() + sync());
+  second.sends(parse_complete() + bind_complete() + executed("1") + ready());
+  client.sees(bind_complete() + executed("1") + ready());
+}
+
+TEST(Prepared, AnErrorOfAParsePutInLineIsTheClientsError) {
+  World world("default_pool_size=2\n");
+  auto [client, server] = world.session();
+  prepares(client, server, "mine", "select * from t", kFirst);
+  server.closes();
+  client.sends(bind("mine") + execute() + sync());
+  Peer second = world.server();
+  second.sees(parse(kFirst, "select * from t") + bind(kFirst) + execute() + sync());
+  second.sends(error("42P01", "relation \"t\" does not exist") + ready());
+  client.sees(error("42P01", "relation \"t\" does not exist") + ready());
+  // The statement was not created there, so it is sent again.
+  client.sends(bind("mine") + execute() + sync());
+  second.sees(parse(kFirst, "select * from t") + bind(kFirst) + execute() + sync());
+}
+
+TEST(Prepared, AFailedParseGivesNoName) {
+  World world;
+  auto [client, server] = world.session();
+  client.sends(parse("mine", "nonsense") + bind("mine") + execute() + sync());
+  server.sees(parse(kFirst, "nonsense") + bind(kFirst) + execute() + sync());
+  server.sends(error("42601", "syntax error") + ready());
+  client.sees(error("42601", "syntax error") + ready());
+  client.sends(bind("mine") + sync());
+  server.sees(bind("mine") + sync());  // unknown: the server says so, in the client's words
+  server.sends(error("26000", "prepared statement \"mine\" does not exist") + ready());
+  client.sees(error("26000", "prepared statement \"mine\" does not exist") + ready());
+  // The text was not kept either: it is parsed again, under a name of its own.
+  client.sends(parse("mine", "select 1") + sync());
+  server.sees(parse(kSecond, "select 1") + sync());
+}
+
+TEST(Prepared, ALaterBatchWaitsForANameThatMayNotComeToBe) {
+  World world;
+  auto [client, server] = world.session();
+  client.sends(parse("mine", "nonsense") + sync() + bind("mine") + execute() + sync());
+  server.sees(parse(kFirst, "nonsense") + sync());
+  server.sees_nothing();
+  server.sends(error("42601", "syntax error") + ready());
+  client.sees(error("42601", "syntax error") + ready());
+  server.sees(bind("mine") + execute() + sync());
+  server.sends(error("26000", "prepared statement \"mine\" does not exist") + ready());
+  client.sees(error("26000", "prepared statement \"mine\" does not exist") + ready());
+}
+
+TEST(Prepared, OneStatementAServerEvictsTheOtherInLine) {
+  World world("max_prepared_statements=1\ndefault_pool_size=1\n");
+  auto [client, server] = world.session();
+  prepares(client, server, "a", "select 1", kFirst);
+  client.sends(parse("b", "select 2") + bind("b") + execute() + sync());
+  server.sees(parse(kSecond, "select 2") + close_statement(kFirst) + bind(kSecond) + execute() +
+              sync());
+  server.sends(parse_complete() + close_complete() + bind_complete() + executed("2") + ready());
+  client.sees(parse_complete() + bind_complete() + executed("2") + ready());
+  client.sends(bind("a") + execute() + sync());
+  server.sees(parse(kFirst, "select 1") + close_statement(kSecond) + bind(kFirst) + execute() +
+              sync());
+  server.sends(parse_complete() + close_complete() + bind_complete() + executed("1") + ready());
+  client.sees(bind_complete() + executed("1") + ready());
+}
+
+TEST(Prepared, OfTwoStatementsTheLongestUnusedIsEvicted) {
+  World world("max_prepared_statements=2\ndefault_pool_size=1\n");
+  auto [client, server] = world.session();
+  prepares(client, server, "a", "select 1", kFirst);
+  prepares(client, server, "b", "select 2", kSecond);
+  runs(client, server, "a", kFirst);  // so b is the longest unused
+  client.sends(parse("c", "select 3") + sync());
+  server.sees(parse("PGDOORMAN_3", "select 3") + close_statement(kSecond) + sync());
+  server.sends(parse_complete() + close_complete() + ready());
+  client.sees(parse_complete() + ready());
+  runs(client, server, "a", kFirst);
+}
+
+TEST(Prepared, AnEvictionThatAnErrorSkippedDidNotHappen) {
+  World world("max_prepared_statements=1\ndefault_pool_size=1\n");
+  auto [client, server] = world.session();
+  prepares(client, server, "a", "select 1", kFirst);
+  client.sends(parse("b", "nonsense") + sync());
+  server.sees(parse(kSecond, "nonsense") + close_statement(kFirst) + sync());
+  server.sends(error("42601", "syntax error") + ready());
+  client.sees(error("42601", "syntax error") + ready());
+  runs(client, server, "a", kFirst);  // it is still there, and known to be
+}
+
+TEST(Prepared, CloseIsAnsweredHereAndTheNameIsGone) {
+  World world;
+  auto [client, server] = world.session();
+  prepares(client, server, "mine", "select 1", kFirst);
+  client.sends(close_statement("mine") + sync());
+  server.sees(sync());
+  server.sends(ready());
+  client.sees(close_complete() + ready());
+  client.sends(bind("mine") + sync());
+  server.sees(bind("mine") + sync());
+}
+
+TEST(Prepared, TheSameNameTwiceIsTheServersError) {
+  World world;
+  auto [client, server] = world.session();
+  prepares(client, server, "mine", "select 1", kFirst);
+  client.sends(parse("mine", "select 2") + sync());
+  server.sees(parse("mine", "") + parse("mine", "select 2") + sync());
+  server.sends(parse_complete() + error("42P05", "already exists") + ready());
+  client.sees(error("42P05", "already exists") + ready());
+  server.sees(query("DEALLOCATE ALL"));
+}
+
+TEST(Prepared, InAFailedTransactionTheServerIsAskedAgain) {
+  World world;
+  auto [client, server] = world.session();
+  prepares(client, server, "a", "select 1", kFirst);
+  client.sends(query("begin; nonsense"));
+  server.sees(query("begin; nonsense"));
+  server.sends(error("42601", "syntax error") + ready('E'));
+  client.sees(error("42601", "syntax error") + ready('E'));
+  client.sends(parse("b", "select 1") + sync());
+  server.sees(close_statement(kFirst) + parse(kFirst, "select 1") + sync());
+  server.sends(close_complete() + error("25P02", "current transaction is aborted") + ready('E'));
+  client.sees(error("25P02", "current transaction is aborted") + ready('E'));
+}
+
+TEST(Prepared, DeallocateAllForgetsAllNames) {
+  World world;
+  auto [client, server] = world.session();
+  prepares(client, server, "mine", "select 1", kFirst);
+  client.sends(query("deallocate all"));
+  server.sees(query("deallocate all"));
+  server.sends(command_complete("DEALLOCATE ALL") + ready());
+  client.sees(command_complete("DEALLOCATE ALL") + ready());
+  client.sends(bind("mine") + sync());
+  server.sees(bind("mine") + sync());
+  EXPECT_EQ(world.shared().statements.size(), 0U);
+}
+
+TEST(Prepared, SwitchedOffEverythingPasses) {
+  World world("max_prepared_statements=0\n");
+  auto [client, server] = world.session();
+  const std::string request = parse("mine", "select 1") + bind("mine") + execute() + sync();
+  client.sends(request);
+  server.sees(request);
+}
+
+}  // namespace
+}  // namespace doorman::conversation
