@@ -25,7 +25,8 @@ event_base* new_base() {
 EventLoop::EventLoop() : base_(new_base()) { CHECK(base_ != nullptr); }
 
 void EventLoop::run_once(Wait wait) {
-  const int flags = wait == Wait::Yes ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
+  // EVLOOP_NONBLOCK alone goes round while anything is ready: busy peers would hold up the turn.
+  const int flags = wait == Wait::Yes ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK;
   CHECK(event_base_loop(base_.get(), flags) >= 0);
 }
 

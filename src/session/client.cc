@@ -157,10 +157,18 @@ bool ClientSession::take_message(Bytes& input) {
     case wire::Cut::Bad: close("client sent an invalid message length"); return false;
     case wire::Cut::Ready: break;
   }
+  if (state_ != ClientState::Waiting && state_ != ClientState::Preparing && !check_length(header)) {
+    return false;
+  }
+  // A message that is small enough to wait for is waited for before anybody's server is; only the
+  // data of a COPY goes on as it comes.
+  if (input.size() < header.total() && header.total() <= kMaxWaitingInput && header.type != 'd') {
+    return false;
+  }
   switch (state_) {
-    case ClientState::Idle: return check_length(header) && take_without_server(header, input);
-    case ClientState::Active: return check_length(header) && relay(header, input);
-    case ClientState::Console: return check_length(header) && console_query(header, input);
+    case ClientState::Idle: return take_without_server(header, input);
+    case ClientState::Active: return relay(header, input);
+    case ClientState::Console: return console_query(header, input);
     case ClientState::Startup:
     case ClientState::Authenticating:
     case ClientState::Waiting:
@@ -207,8 +215,6 @@ bool ClientSession::take_without_server(const wire::Header& header, Bytes& input
     discard(header, input);
     return true;
   }
-  // A message that is small enough to wait for is waited for before anybody's server is.
-  if (input.size() < header.total() && header.total() <= kMaxWaitingInput) return false;
   return get_server() && relay(header, input);
 }
 

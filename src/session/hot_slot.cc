@@ -22,6 +22,7 @@ void HotSlots::give_back(HotSlot& slot) {
   slot.peer_id.store(0, std::memory_order_relaxed);
   slot.state.store(0, std::memory_order_relaxed);
   slot.in_doubt.store(0, std::memory_order_relaxed);
+  slot.transaction.store(0, std::memory_order_relaxed);
   free_.push_back(&slot);
 }
 

@@ -397,12 +397,12 @@ void Login::enter_pool() {
   }
   pool::Charge of_database(host.shared.registry.database(database_).clients,
                            part->settings.max_db_client_connections);
-  const auto& users = host.rules->config->users;
-  const auto own = users.find(user_);
-  const auto own_limit =
-      own == users.end() ? std::nullopt : own->second.max_user_client_connections;
-  pool::Charge of_user(host.shared.registry.user(user_).clients,
-                       own_limit.value_or(host.settings().max_user_client_connections));
+  const auto& users = host.rules->config->users;  // as whom it comes, not whom it becomes
+  const auto listed = users.find(user_);
+  const int most_of_user =
+      (listed != users.end() ? listed->second : config::User{})
+          .max_user_client_connections.value_or(host.settings().max_user_client_connections);
+  pool::Charge of_user(host.shared.registry.user(user_).clients, most_of_user);
   if (!of_database || !of_user) {
     client_.fail(wire::sqlstate::kTooManyConnections,
                  !of_database ? "too many connections for database \"" + database_ + "\""

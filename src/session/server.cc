@@ -200,6 +200,7 @@ void ServerSession::end_of_pass() {
     client.resume_reading();
   } else {
     host_->to_client.reset();
+    if (orphaned_ && replies_.empty()) orphan_is_quiet();
   }
 }
 
@@ -347,17 +348,30 @@ void ServerSession::release() {
 // since PostgreSQL would otherwise finish it, and what it still says is read and dropped. Where the
 // server waits for bytes that will not come, the connection is closed, which is always right.
 void ServerSession::client_left() {
+  const bool written = stream_.write(host_->to_server);  // what it said in its last breath
+  host_->to_server.reset();
+  if (!written) {
+    detach_client();
+    fail("", "server is gone");
+    return;
+  }
   const bool whole_messages = client_->between_messages() && stream_.unsent() == 0;
   const bool half_batch = open_batch_ && status_ == 'I';
   const bool waits_for_client = copying_in_ || skipping_ || (replies_.empty() && half_batch);
   detach_client();
   if (part_->settings.pool_mode == config::PoolMode::Session) dirt_ |= dirt::kAll;
-  if (!whole_messages) outdated_ = true;  // what it has of the next message, nobody will complete
-  if (waits_for_client || (replies_.empty() && !whole_messages)) {
+  half_message_ = !whole_messages;  // nobody will complete it, and it is the last one owed for
+  if (waits_for_client || (half_message_ && replies_.size() <= 1)) {
     fail("", "its client left in the middle of a query");
     return;
   }
   if (!replies_.empty()) {
+    const Awaits last = replies_.at(replies_.size() - 1).awaits;
+    if (last != Awaits::Query && last != Awaits::Sync && !half_message_ &&
+        !stream_.write(bytes_of(wire::empty_message('H')))) {  // else it keeps its answers back
+      fail("", "server is gone");
+      return;
+    }
     orphaned_ = true;
     enter(ServerState::Cleaning);
     request_cancel();
@@ -371,7 +385,7 @@ void ServerSession::client_left() {
 void ServerSession::orphan_is_quiet() {
   if (cancels_ > 0 && replies_.empty()) return;  // until cancel_done(): ours must not be hit
   orphaned_ = false;
-  if (skipping_ || copying_in_ || open_batch_) {
+  if (skipping_ || copying_in_ || open_batch_ || half_message_) {
     fail("", "its client left in the middle of a query");
     return;
   }
@@ -443,11 +457,12 @@ void ServerSession::tick(Instant now) {
   if (login_) {
     const Duration limit = host_->settings().server_connect_timeout;
     if (limit > Duration::zero() && now - login_->attempt_at >= limit) login_->timed_out();
-  } else if (orphaned_ && cancels_ == 0 && over(kCancelAgain)) {
+    return;
+  }
+  if (orphaned_ && cancels_ == 0 && over(kCancelAgain)) {
     request_cancel();  // the first one may have come before the query had begun
   }
-  if (!login_ && state_ == ServerState::Cleaning &&
-      over(host_->settings().server_connect_timeout)) {
+  if (state_ == ServerState::Cleaning && over(host_->settings().server_connect_timeout)) {
     fail("", "a reset or check query took too long");
   }
 }

@@ -172,6 +172,7 @@ class ServerSession final : public pool::Server,
   bool outdated_ = false;          // to be closed instead of used again
   bool fresh_ = true;              // linked, and nothing was sent for the client yet
   bool open_batch_ = false;        // something was sent since the last ReadyForQuery
+  bool half_message_ = false;      // the last message of the client that left is not whole
   bool orphaned_ = false;          // its client left; what it still says is dropped
   bool ended_ = false;             // the server has said FATAL: what follows is the end
   bool adopting_ = false;          // between a replay of parameters and its ReadyForQuery

@@ -42,9 +42,9 @@ struct ServerLogin {
   Welcome welcome;
   std::optional<auth::ScramClient> scram;
   bool working = false;
+  bool authenticated = false;  // AuthenticationOk has come
   Instant attempt_at{};        // when the name or the address that is being tried had its turn
   unsigned attempt = 0;        // counts them
-  bool authenticated = false;  // AuthenticationOk has come
 
  private:
   void try_address(const net::Address& address);

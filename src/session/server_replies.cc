@@ -264,6 +264,10 @@ bool ServerSession::on_ready(Bytes message) {
     client_->query_ended(status_, /*more=*/!replies_.empty());
   }
   advance();
+  if (orphaned_ && half_message_ && replies_.size() <= 1) {
+    orphan_is_quiet();
+    return false;
+  }
   if (!replies_.empty()) return true;
   open_batch_ = false;
   if (orphaned_) orphan_is_quiet();

@@ -94,8 +94,8 @@ TEST(Pressure, BothDirectionsFullAtTheSameTimeDoNotDeadlock) {
   client.shrinks_socket_buffers();
   server.shrinks_socket_buffers();
   const std::string question = query(std::string(20'000, 'q'));
-  const std::string answer = columns() + row(std::string(20'000, 'a')) + command_complete("S") +
-                             ready();
+  const std::string answer =
+      columns() + row(std::string(20'000, 'a')) + command_complete("S") + ready();
   constexpr int kQuestions = 100;
   std::string asked;
   std::string answered;

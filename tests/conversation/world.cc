@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "session/records.h"
 #include "wire/framer.h"
 
 namespace doorman::conversation {
@@ -35,6 +36,24 @@ UniqueFd listen_at(const std::string& path) {
   CHECK(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   CHECK(::listen(fd.get(), 64) == 0);
   return fd;
+}
+
+// Takes every client with the server that it holds out of the worker, as records, and builds both
+// again: with PG_DOORMAN_MOVING set, each conversation goes on over that after every third turn
+// (one to arrive in, one to read in).
+void move_all(daemon::Worker& worker) {
+  static int turns = 0;
+  if (++turns % 3 != 0) return;
+  std::vector<session::ClientSession*> all;
+  worker.each_client([&](session::ClientSession& client) { all.push_back(&client); });
+  for (session::ClientSession* client : all) {
+    auto image = session::SessionRecords::take_out(*client);
+    if (!image) continue;  // it logs in, or ends
+    worker.post([&worker, taken = image.take()]() mutable {
+      auto done = session::SessionRecords::put_in(worker, std::move(taken));
+      EXPECT_TRUE(done) << done.error().message;
+    });
+  }
 }
 
 }  // namespace
@@ -184,7 +203,10 @@ World::World(const std::string& settings, const std::string& database, int worke
     workers_.push_back(
         std::make_unique<daemon::Worker>(shared_, i, all_, rules(settings, database)));
   }
-  for (auto& each : workers_) all_.push_back(each.get());
+  for (auto& each : workers_) {
+    all_.push_back(each.get());
+    if (std::getenv("PG_DOORMAN_MOVING") != nullptr) each->after_turn = move_all;
+  }
 }
 
 World::~World() {
