@@ -6,11 +6,11 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <optional>
 #include <string>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "config/config.h"
 #include "control/console.h"
 #include "daemon/daemon.h"
@@ -43,15 +43,16 @@ int complain(const std::string& message) {
 
 // nullopt: the program has said what there was to say, and `status` is its exit status.
 std::optional<CommandLine> read_command_line(int argc, char** argv, int& status) {
-  static const option kOptions[] = {{"check-config", no_argument, nullptr, 't'},
-                                    {"user", required_argument, nullptr, 'u'},
-                                    {"verbose", no_argument, nullptr, 'v'},
-                                    {"quiet", no_argument, nullptr, 'q'},
-                                    {"version", no_argument, nullptr, 'V'},
-                                    {"help", no_argument, nullptr, 'h'},
-                                    {nullptr, 0, nullptr, 0}};
+  static const option long_options[] = {{"check-config", no_argument, nullptr, 't'},
+                                        {"user", required_argument, nullptr, 'u'},
+                                        {"verbose", no_argument, nullptr, 'v'},
+                                        {"quiet", no_argument, nullptr, 'q'},
+                                        {"version", no_argument, nullptr, 'V'},
+                                        {"help", no_argument, nullptr, 'h'},
+                                        {nullptr, 0, nullptr, 0}};
   CommandLine line;
-  for (int c = 0; (c = ::getopt_long(argc, argv, "tu:vqVh", kOptions, nullptr)) != -1;) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread as yet, here and in become().
+  for (int c = 0; (c = ::getopt_long(argc, argv, "tu:vqVh", long_options, nullptr)) != -1;) {
     switch (c) {
       case 't': line.check_only = true; break;
       case 'u': line.user = optarg; break;
@@ -82,7 +83,7 @@ std::optional<CommandLine> read_command_line(int argc, char** argv, int& status)
 }
 
 Result<> become(const std::string& name) {
-  const passwd* user = ::getpwnam(name.c_str());
+  const passwd* user = ::getpwnam(name.c_str());  // NOLINT(concurrency-mt-unsafe)
   if (user == nullptr) return Error{ErrorCode::Config, "user \"" + name + "\" does not exist"};
   if (::geteuid() != 0) {
     if (::geteuid() == user->pw_uid) return {};
@@ -90,7 +91,7 @@ Result<> become(const std::string& name) {
   }
   if (::initgroups(name.c_str(), user->pw_gid) != 0 || ::setgid(user->pw_gid) != 0 ||
       ::setuid(user->pw_uid) != 0) {
-    return Error{ErrorCode::System, "cannot become user \"" + name + "\": " + std::strerror(errno)};
+    return Error{ErrorCode::System, "cannot become user \"" + name + "\": " + errno_text(errno)};
   }
   return {};
 }

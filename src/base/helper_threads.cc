@@ -1,8 +1,8 @@
 #include "base/helper_threads.h"
 
 #include <pthread.h>
-#include <signal.h>
 
+#include <csignal>
 #include <utility>
 
 #include "base/check.h"

@@ -12,8 +12,11 @@ template <class... Args>
 class TaskOf {
  public:
   TaskOf() = default;
+  // The constraint keeps it from hiding the move constructor.
   template <class Call>
-  requires(!std::is_same_v<std::remove_cvref_t<Call>, TaskOf>) TaskOf(Call&& call)
+  requires(!std::is_same_v<std::remove_cvref_t<Call>, TaskOf>)
+      // NOLINTNEXTLINE(bugprone-forwarding-reference-overload)
+      TaskOf(Call&& call)
       : body_(std::make_unique<Body<std::remove_cvref_t<Call>>>(std::forward<Call>(call))) {}
 
   explicit operator bool() const { return body_ != nullptr; }

@@ -37,9 +37,9 @@ constexpr auto kTable = std::to_array<Counter>({
 });
 
 const Counters& of(const Totals& totals, const std::string& database) {
-  static const Counters kNone;
+  static const Counters none;
   const auto found = totals.find(database);
-  return found == totals.end() ? kNone : found->second;
+  return found == totals.end() ? none : found->second;
 }
 
 }  // namespace

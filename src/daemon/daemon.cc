@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstring>
 #include <latch>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "net/listener.h"
 
 namespace doorman::daemon {
@@ -134,7 +134,7 @@ Result<> Daemon::write_pidfile() {
   const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   const std::string text = std::to_string(::getpid()) + "\n";
   if (!fd || ::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    return Error{ErrorCode::System, "cannot write pidfile " + path + ": " + std::strerror(errno)};
+    return Error{ErrorCode::System, "cannot write pidfile " + path + ": " + errno_text(errno)};
   }
   pidfile_ = path;
   return {};

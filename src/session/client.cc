@@ -444,7 +444,7 @@ void ClientSession::join_pool(PoolPart& part, pool::Charge database_charge,
   part.clients.push_back(*this);
 }
 
-void ClientSession::logged_in_local(std::string user, std::string /*database*/) {
+void ClientSession::logged_in_local(std::string user) {
   local_user_ = std::move(user);
   login_done_ = true;
   enter(ClientState::Console);

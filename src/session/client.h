@@ -70,7 +70,7 @@ class ClientSession final : public pool::Waiter,
   void refused(const std::string& error_message) override;
 
   // For Login, which does the first part of the session's life.
-  void logged_in_local(std::string user, std::string database);
+  void logged_in_local(std::string user);
   void join_pool(PoolPart& part, pool::Charge database_charge, pool::Charge user_charge);
   void welcome();
   void wait_for_server();

@@ -12,26 +12,26 @@ namespace {
 
 // Never use a number again for something else.
 enum Tag : std::uint16_t {
-  kId = 1,
-  kState = 2,
-  kDatabase = 3,
-  kUser = 4,
-  kFramer = 5,
-  kDiscarding = 6,
-  kSkippingToSync = 7,
-  kInbox = 8,
-  kUnsent = 9,
-  kPeer = 10,
-  kCancelKey = 11,
-  kParameters = 12,
-  kStatement = 13,
-  kConnectedAt = 14,
-  kStateSince = 15,
-  kRequestAt = 16,
-  kTransactionAt = 17,
-  kQueryAt = 18,
-  kWaitingSince = 19,
-  kToldOfWaiting = 20,
+  TagId = 1,
+  TagState = 2,
+  TagDatabase = 3,
+  TagUser = 4,
+  TagFramer = 5,
+  TagDiscarding = 6,
+  TagSkippingToSync = 7,
+  TagInbox = 8,
+  TagUnsent = 9,
+  TagPeer = 10,
+  TagCancelKey = 11,
+  TagParameters = 12,
+  TagStatement = 13,
+  TagConnectedAt = 14,
+  TagStateSince = 15,
+  TagRequestAt = 16,
+  TagTransactionAt = 17,
+  TagQueryAt = 18,
+  TagWaitingSince = 19,
+  TagToldOfWaiting = 20,
 };
 
 std::optional<ClientState> known_state(std::uint64_t number) {
@@ -46,29 +46,29 @@ std::optional<ClientState> known_state(std::uint64_t number) {
 
 std::string SessionRecords::save(const ClientSession& client) {
   RecordWriter out;
-  out.number(kId, client.id_);
-  out.number(kState, static_cast<std::uint64_t>(client.state_));
-  out.text(kDatabase, client.part_->database());
-  out.text(kUser, client.part_->user());
-  out.text(kFramer, save_framer(client.framer_));
-  out.number(kDiscarding, client.discarding_ ? 1 : 0);
-  out.number(kSkippingToSync, client.skipping_to_sync_ ? 1 : 0);
-  if (client.inbox_) out.bytes(kInbox, client.inbox_->bytes());
-  out.bytes(kUnsent, client.stream_.unsent_bytes());
-  out.text(kPeer, save_address(client.peer_));
-  out.text(kCancelKey, client.host_->shared.cancel_keys.key_of(client.process_id_));
-  out.text(kParameters, save_parameters(client.parameters_->all()));
+  out.number(TagId, client.id_);
+  out.number(TagState, static_cast<std::uint64_t>(client.state_));
+  out.text(TagDatabase, client.part_->database());
+  out.text(TagUser, client.part_->user());
+  out.text(TagFramer, save_framer(client.framer_));
+  out.number(TagDiscarding, client.discarding_ ? 1 : 0);
+  out.number(TagSkippingToSync, client.skipping_to_sync_ ? 1 : 0);
+  if (client.inbox_) out.bytes(TagInbox, client.inbox_->bytes());
+  out.bytes(TagUnsent, client.stream_.unsent_bytes());
+  out.text(TagPeer, save_address(client.peer_));
+  out.text(TagCancelKey, client.host_->shared.cancel_keys.key_of(client.process_id_));
+  out.text(TagParameters, save_parameters(client.parameters_->all()));
   if (client.statements_) {
     client.statements_->each(
-        [&](const ClientStatement& each) { out.text(kStatement, save_client_statement(each)); });
+        [&](const ClientStatement& each) { out.text(TagStatement, save_client_statement(each)); });
   }
-  out.number(kConnectedAt, to_number(client.connected_at_));
-  out.number(kStateSince, to_number(client.state_since_));
-  out.number(kRequestAt, to_number(client.request_at_));
-  out.number(kTransactionAt, to_number(client.transaction_at_));
-  out.number(kQueryAt, to_number(client.query_at_));
-  out.number(kWaitingSince, to_number(client.waiting_since));
-  out.number(kToldOfWaiting, client.told_of_waiting_ ? 1 : 0);
+  out.number(TagConnectedAt, to_number(client.connected_at_));
+  out.number(TagStateSince, to_number(client.state_since_));
+  out.number(TagRequestAt, to_number(client.request_at_));
+  out.number(TagTransactionAt, to_number(client.transaction_at_));
+  out.number(TagQueryAt, to_number(client.query_at_));
+  out.number(TagWaitingSince, to_number(client.waiting_since));
+  out.number(TagToldOfWaiting, client.told_of_waiting_ ? 1 : 0);
   return out.take();
 }
 
@@ -77,37 +77,37 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
   RecordReader reader(record);
   while (auto field = TRY(reader.next())) {
     switch (field->tag) {
-      case kState: {
+      case TagState: {
         const auto state = known_state(field->number());
         if (!state) return Error{ErrorCode::Protocol, "a client is in no state that can be"};
         client.state_ = *state;
         break;
       }
-      case kFramer: client.framer_ = load_framer(field->value); break;
-      case kDiscarding: client.discarding_ = field->number() != 0; break;
-      case kSkippingToSync: client.skipping_to_sync_ = field->number() != 0; break;
-      case kInbox:
+      case TagFramer: client.framer_ = load_framer(field->value); break;
+      case TagDiscarding: client.discarding_ = field->number() != 0; break;
+      case TagSkippingToSync: client.skipping_to_sync_ = field->number() != 0; break;
+      case TagInbox:
         client.inbox_ = host.buffers.lend();
         client.inbox_->append(bytes_of(field->value));
         break;
-      case kPeer: client.peer_ = load_address(field->value); break;
-      case kCancelKey:
+      case TagPeer: client.peer_ = load_address(field->value); break;
+      case TagCancelKey:
         if (field->value.size() < 8) break;
         client.process_id_ = read_u32(bytes_of(field->value).data());
         client.cancel_wanted_ = host.shared.cancel_keys.restore(
             field->value, {.worker = host.worker, .client = client.id_});
         break;
-      case kParameters: client.parameters_ = TRY(load_set(host.parameters, field->value)); break;
-      case kStatement:
+      case TagParameters: client.parameters_ = TRY(load_set(host.parameters, field->value)); break;
+      case TagStatement:
         client.statements().add(TRY(load_client_statement(host.shared.statements, field->value)));
         break;
-      case kConnectedAt: client.connected_at_ = to_instant(field->number()); break;
-      case kStateSince: client.state_since_ = to_instant(field->number()); break;
-      case kRequestAt: client.request_at_ = to_instant(field->number()); break;
-      case kTransactionAt: client.transaction_at_ = to_instant(field->number()); break;
-      case kQueryAt: client.query_at_ = to_instant(field->number()); break;
-      case kWaitingSince: client.waiting_since = to_instant(field->number()); break;
-      case kToldOfWaiting: client.told_of_waiting_ = field->number() != 0; break;
+      case TagConnectedAt: client.connected_at_ = to_instant(field->number()); break;
+      case TagStateSince: client.state_since_ = to_instant(field->number()); break;
+      case TagRequestAt: client.request_at_ = to_instant(field->number()); break;
+      case TagTransactionAt: client.transaction_at_ = to_instant(field->number()); break;
+      case TagQueryAt: client.query_at_ = to_instant(field->number()); break;
+      case TagWaitingSince: client.waiting_since = to_instant(field->number()); break;
+      case TagToldOfWaiting: client.told_of_waiting_ = field->number() != 0; break;
       default: break;  // a later release knows it
     }
   }
@@ -150,10 +150,10 @@ Result<std::unique_ptr<ClientSession>> SessionRecords::load_client(Host& host, I
   std::string_view unsent;
   RecordReader reader(image.client);
   while (auto field = TRY(reader.next())) {
-    if (field->tag == kId) id = field->number();
-    if (field->tag == kDatabase) database = field->value;
-    if (field->tag == kUser) user = field->value;
-    if (field->tag == kUnsent) unsent = field->value;
+    if (field->tag == TagId) id = field->number();
+    if (field->tag == TagDatabase) database = field->value;
+    if (field->tag == TagUser) user = field->value;
+    if (field->tag == TagUnsent) unsent = field->value;
   }
   PoolPart* part = host.pool_part(database, user);
   if (id == 0 || part == nullptr) {

@@ -384,7 +384,7 @@ void Login::enter_console() {
   out += wire::backend_key_data(key) + wire::ready_for_query('I');
   client_.send(out);
   if (client_.state() == ClientState::Closing) return;
-  client_.logged_in_local(user_, database_);
+  client_.logged_in_local(user_);
   host.wake(client_);
 }
 

@@ -1,5 +1,7 @@
 #include "session/parameters.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 
@@ -94,9 +96,8 @@ std::string change_messages(const std::vector<Change>& changes) {
   std::vector<std::optional<std::string>> values;
   for (const Change& change : changes) {
     if (!values.empty()) sql += ", ";
-    const std::string first = std::to_string(values.size() + 1);
-    const std::string second = std::to_string(values.size() + 2);
-    sql += "pg_catalog.set_config($" + first + ", $" + second + ", false)";
+    const std::size_t at = values.size() + 1;
+    sql += fmt::format("pg_catalog.set_config(${}, ${}, false)", at, at + 1);
     values.emplace_back(change.name);
     values.push_back(change.value);  // NULL: set_config() takes it for "back to the default"
   }

@@ -6,15 +6,22 @@ namespace doorman::session {
 
 namespace {
 
-enum : std::uint16_t { kName = 1, kValue = 2, kId = 3, kBody = 4, kStatement = 5, kSerial = 6 };
+enum : std::uint16_t {
+  TagName = 1,
+  TagValue = 2,
+  TagId = 3,
+  TagBody = 4,
+  TagStatement = 5,
+  TagSerial = 6
+};
 
 }  // namespace
 
 std::string save_parameters(const std::vector<Parameter>& parameters) {
   RecordWriter out;
   for (const Parameter& each : parameters) {
-    out.text(kName, each.name);
-    out.text(kValue, each.value);
+    out.text(TagName, each.name);
+    out.text(TagValue, each.value);
   }
   return out.take();
 }
@@ -23,8 +30,8 @@ Result<std::vector<Parameter>> load_parameters(std::string_view record) {
   std::vector<Parameter> all;
   RecordReader reader(record);
   while (auto field = TRY(reader.next())) {
-    if (field->tag == kName) all.push_back({.name = std::string(field->value), .value = {}});
-    if (field->tag == kValue && !all.empty()) all.back().value = field->value;
+    if (field->tag == TagName) all.push_back({.name = std::string(field->value), .value = {}});
+    if (field->tag == TagValue && !all.empty()) all.back().value = field->value;
   }
   return all;
 }
@@ -37,8 +44,8 @@ Result<Parameters> load_set(ParameterSets& sets, std::string_view record) {
 
 std::string save_statement(const Statement& statement) {
   RecordWriter out;
-  out.number(kId, statement.id);
-  out.text(kBody, statement.body);
+  out.number(TagId, statement.id);
+  out.text(TagBody, statement.body);
   return out.take();
 }
 
@@ -47,8 +54,8 @@ Result<StatementRef> load_statement(StatementRegistry& registry, std::string_vie
   std::string_view body;
   RecordReader reader(record);
   while (auto field = TRY(reader.next())) {
-    if (field->tag == kId) id = field->number();
-    if (field->tag == kBody) body = field->value;
+    if (field->tag == TagId) id = field->number();
+    if (field->tag == TagBody) body = field->value;
   }
   StatementRef statement = registry.restore(id, body);
   if (!statement) return Error{ErrorCode::Protocol, "a statement has the number of another one"};
@@ -57,9 +64,9 @@ Result<StatementRef> load_statement(StatementRegistry& registry, std::string_vie
 
 std::string save_client_statement(const ClientStatement& statement) {
   RecordWriter out;
-  out.number(kSerial, statement.serial);
-  out.text(kName, statement.name);
-  out.text(kStatement, save_statement(*statement.statement));
+  out.number(TagSerial, statement.serial);
+  out.text(TagName, statement.name);
+  out.text(TagStatement, save_statement(*statement.statement));
   return out.take();
 }
 
@@ -68,9 +75,9 @@ Result<ClientStatementRef> load_client_statement(StatementRegistry& registry,
   auto loaded = std::make_shared<ClientStatement>();
   RecordReader reader(record);
   while (auto field = TRY(reader.next())) {
-    if (field->tag == kSerial) loaded->serial = field->number();
-    if (field->tag == kName) loaded->name = field->value;
-    if (field->tag == kStatement) loaded->statement = TRY(load_statement(registry, field->value));
+    if (field->tag == TagSerial) loaded->serial = field->number();
+    if (field->tag == TagName) loaded->name = field->value;
+    if (field->tag == TagStatement) loaded->statement = TRY(load_statement(registry, field->value));
   }
   if (!loaded->statement) return Error{ErrorCode::Protocol, "a name stands for no statement"};
   return ClientStatementRef(std::move(loaded));

@@ -134,7 +134,7 @@ class ServerSession final : public pool::Server,
 
   // Cleaning, see server_cleaning.cc.
   void clean();
-  void run_cleaning(std::string sql);
+  void run_cleaning(const std::string& sql);
   void next_cleaning();
   void become_idle();
   void orphan_is_quiet();

@@ -55,12 +55,12 @@ void ServerSession::next_cleaning() {
     become_idle();
     return;
   }
-  std::string sql = std::move(cleaning_.front());
+  const std::string sql = std::move(cleaning_.front());
   cleaning_.erase(cleaning_.begin());
-  run_cleaning(std::move(sql));
+  run_cleaning(sql);
 }
 
-void ServerSession::run_cleaning(std::string sql) {
+void ServerSession::run_cleaning(const std::string& sql) {
   if (state_ != ServerState::Cleaning) enter(ServerState::Cleaning);
   runs_connect_query_ = part_->settings.database.connect_query == sql;
   replies_.push({.awaits = Awaits::Query, .deliver = Deliver::Swallow});

@@ -4,11 +4,11 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "auth/md5.h"
 #include "auth/secret.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "net/socket_options.h"
 #include "session/passwords.h"
 #include "session/server.h"
@@ -121,7 +121,7 @@ void ServerLogin::try_address(const net::Address& address) {
   server.enter(ServerState::Connecting);
   UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) {
-    failed(wire::sqlstate::kCannotConnect, std::string("no socket: ") + std::strerror(errno));
+    failed(wire::sqlstate::kCannotConnect, std::string("no socket: ") + errno_text(errno));
     next_address();
     return;
   }
@@ -133,7 +133,7 @@ void ServerLogin::try_address(const net::Address& address) {
   const int error = result == 0 ? 0 : errno;
   if (error != 0 && error != EINPROGRESS && error != EAGAIN) {
     failed(wire::sqlstate::kCannotConnect,
-           "connection to server at \"" + address.text() + "\" failed: " + std::strerror(error));
+           "connection to server at \"" + address.text() + "\" failed: " + errno_text(error));
     next_address();
     return;
   }
@@ -157,7 +157,7 @@ void ServerLogin::connected() {
   if (::getsockopt(server.stream_.fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
   if (error != 0) {
     failed(wire::sqlstate::kCannotConnect, "connection to server at \"" + server.address_.text() +
-                                               "\" failed: " + std::strerror(error));
+                                               "\" failed: " + errno_text(error));
     next_address();
     return;
   }

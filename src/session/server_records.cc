@@ -11,55 +11,55 @@ namespace {
 
 // Never use a number again for something else.
 enum Tag : std::uint16_t {
-  kId = 1,
-  kState = 2,
-  kAddress = 3,
-  kCancelKey = 4,
-  kWelcome = 5,
-  kParameters = 6,
-  kParametersBefore = 7,
-  kStatement = 8,  // longest unused first
-  kReply = 9,      // in order
-  kFramer = 10,
-  kFlags = 11,
-  kInbox = 12,
-  kUnsent = 13,
-  kStatus = 14,
-  kDirt = 15,
-  kSetTags = 16,
-  kTrackedChanges = 17,
-  kBatch = 18,
-  kNamesBatch = 19,
-  kCleaning = 20,
-  kCreatedAt = 21,
-  kLinkedAt = 22,
-  kStateSince = 23,
+  TagId = 1,
+  TagState = 2,
+  TagAddress = 3,
+  TagCancelKey = 4,
+  TagWelcome = 5,
+  TagParameters = 6,
+  TagParametersBefore = 7,
+  TagStatement = 8,  // longest unused first
+  TagReply = 9,      // in order
+  TagFramer = 10,
+  TagFlags = 11,
+  TagInbox = 12,
+  TagUnsent = 13,
+  TagStatus = 14,
+  TagDirt = 15,
+  TagSetTags = 16,
+  TagTrackedChanges = 17,
+  TagBatch = 18,
+  TagNamesBatch = 19,
+  TagCleaning = 20,
+  TagCreatedAt = 21,
+  TagLinkedAt = 22,
+  TagStateSince = 23,
 
-  kAwaits = 1,
-  kDeliver = 2,
-  kReplyStatement = 3,
-  kReplyClientStatement = 4,
+  TagAwaits = 1,
+  TagDeliver = 2,
+  TagReplyStatement = 3,
+  TagReplyClientStatement = 4,
 };
 
 enum Flag : std::uint64_t {
-  kPassing = 1,
-  kSkipping = 2,
-  kCopyingIn = 4,
-  kReleaseAfterPass = 8,
-  kOutdated = 16,
-  kFresh = 32,
-  kOpenBatch = 64,
-  kEnded = 128,
-  kAdopting = 256,
+  FlagPassing = 1,
+  FlagSkipping = 2,
+  FlagCopyingIn = 4,
+  FlagReleaseAfterPass = 8,
+  FlagOutdated = 16,
+  FlagFresh = 32,
+  FlagOpenBatch = 64,
+  FlagEnded = 128,
+  FlagAdopting = 256,
 };
 
 std::string save_reply(const Reply& reply) {
   RecordWriter out;
-  out.number(kAwaits, static_cast<std::uint64_t>(reply.awaits));
-  out.number(kDeliver, static_cast<std::uint64_t>(reply.deliver));
-  if (reply.statement) out.text(kReplyStatement, save_statement(*reply.statement));
+  out.number(TagAwaits, static_cast<std::uint64_t>(reply.awaits));
+  out.number(TagDeliver, static_cast<std::uint64_t>(reply.deliver));
+  if (reply.statement) out.text(TagReplyStatement, save_statement(*reply.statement));
   if (reply.client_statement) {
-    out.text(kReplyClientStatement, save_client_statement(*reply.client_statement));
+    out.text(TagReplyClientStatement, save_client_statement(*reply.client_statement));
   }
   return out.take();
 }
@@ -69,10 +69,10 @@ Result<Reply> load_reply(StatementRegistry& registry, std::string_view record) {
   RecordReader reader(record);
   while (auto field = TRY(reader.next())) {
     switch (field->tag) {
-      case kAwaits: reply.awaits = static_cast<Awaits>(field->number()); break;
-      case kDeliver: reply.deliver = static_cast<Deliver>(field->number()); break;
-      case kReplyStatement: reply.statement = TRY(load_statement(registry, field->value)); break;
-      case kReplyClientStatement:
+      case TagAwaits: reply.awaits = static_cast<Awaits>(field->number()); break;
+      case TagDeliver: reply.deliver = static_cast<Deliver>(field->number()); break;
+      case TagReplyStatement: reply.statement = TRY(load_statement(registry, field->value)); break;
+      case TagReplyClientStatement:
         reply.client_statement = TRY(load_client_statement(registry, field->value));
         break;
       default: break;
@@ -88,44 +88,44 @@ Result<Reply> load_reply(StatementRegistry& registry, std::string_view record) {
 
 std::string SessionRecords::save(const ServerSession& server) {
   RecordWriter out;
-  out.number(kId, server.id_);
-  out.number(kState, static_cast<std::uint64_t>(server.state_));
-  out.text(kAddress, save_address(server.address_));
-  out.text(kCancelKey, server.cancel_key_);
-  out.text(kWelcome, save_parameters(server.welcome_->reported));
-  out.text(kParameters, save_parameters(server.parameters_->all()));
+  out.number(TagId, server.id_);
+  out.number(TagState, static_cast<std::uint64_t>(server.state_));
+  out.text(TagAddress, save_address(server.address_));
+  out.text(TagCancelKey, server.cancel_key_);
+  out.text(TagWelcome, save_parameters(server.welcome_->reported));
+  out.text(TagParameters, save_parameters(server.parameters_->all()));
   if (server.parameters_before_) {
-    out.text(kParametersBefore, save_parameters(server.parameters_before_->all()));
+    out.text(TagParametersBefore, save_parameters(server.parameters_before_->all()));
   }
   server.statements_.each(
-      [&](const StatementRef& each) { out.text(kStatement, save_statement(*each)); });
+      [&](const StatementRef& each) { out.text(TagStatement, save_statement(*each)); });
   for (std::size_t i = 0; i < server.replies_.size(); ++i) {
-    out.text(kReply, save_reply(server.replies_.at(i)));
+    out.text(TagReply, save_reply(server.replies_.at(i)));
   }
-  out.text(kFramer, save_framer(server.framer_));
+  out.text(TagFramer, save_framer(server.framer_));
   std::uint64_t flags = 0;
-  if (server.passing_) flags |= kPassing;
-  if (server.skipping_) flags |= kSkipping;
-  if (server.copying_in_) flags |= kCopyingIn;
-  if (server.release_after_pass_) flags |= kReleaseAfterPass;
-  if (server.outdated_) flags |= kOutdated;
-  if (server.fresh_) flags |= kFresh;
-  if (server.open_batch_) flags |= kOpenBatch;
-  if (server.ended_) flags |= kEnded;
-  if (server.adopting_) flags |= kAdopting;
-  out.number(kFlags, flags);
-  if (server.inbox_) out.bytes(kInbox, server.inbox_->bytes());
-  out.bytes(kUnsent, server.stream_.unsent_bytes());
-  out.number(kStatus, static_cast<std::uint64_t>(static_cast<unsigned char>(server.status_)));
-  out.number(kDirt, server.dirt_);
-  out.number(kSetTags, server.set_tags_);
-  out.number(kTrackedChanges, server.tracked_changes_);
-  out.number(kBatch, server.batch_);
-  out.number(kNamesBatch, server.names_batch_);
-  for (const std::string& each : server.cleaning_) out.text(kCleaning, each);
-  out.number(kCreatedAt, to_number(server.created_at));
-  out.number(kLinkedAt, to_number(server.linked_at_));
-  out.number(kStateSince, to_number(server.state_since_));
+  if (server.passing_) flags |= FlagPassing;
+  if (server.skipping_) flags |= FlagSkipping;
+  if (server.copying_in_) flags |= FlagCopyingIn;
+  if (server.release_after_pass_) flags |= FlagReleaseAfterPass;
+  if (server.outdated_) flags |= FlagOutdated;
+  if (server.fresh_) flags |= FlagFresh;
+  if (server.open_batch_) flags |= FlagOpenBatch;
+  if (server.ended_) flags |= FlagEnded;
+  if (server.adopting_) flags |= FlagAdopting;
+  out.number(TagFlags, flags);
+  if (server.inbox_) out.bytes(TagInbox, server.inbox_->bytes());
+  out.bytes(TagUnsent, server.stream_.unsent_bytes());
+  out.number(TagStatus, static_cast<std::uint64_t>(static_cast<unsigned char>(server.status_)));
+  out.number(TagDirt, server.dirt_);
+  out.number(TagSetTags, server.set_tags_);
+  out.number(TagTrackedChanges, server.tracked_changes_);
+  out.number(TagBatch, server.batch_);
+  out.number(TagNamesBatch, server.names_batch_);
+  for (const std::string& each : server.cleaning_) out.text(TagCleaning, each);
+  out.number(TagCreatedAt, to_number(server.created_at));
+  out.number(TagLinkedAt, to_number(server.linked_at_));
+  out.number(TagStateSince, to_number(server.state_since_));
   return out.take();
 }
 
@@ -135,18 +135,18 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
   RecordReader reader(record);
   while (auto field = TRY(reader.next())) {
     switch (field->tag) {
-      case kAddress: server.address_ = load_address(field->value); break;
-      case kCancelKey: server.cancel_key_ = field->value; break;
-      case kWelcome:
+      case TagAddress: server.address_ = load_address(field->value); break;
+      case TagCancelKey: server.cancel_key_ = field->value; break;
+      case TagWelcome:
         server.welcome_ = std::make_shared<const Welcome>(
             Welcome{.reported = TRY(load_parameters(field->value))});
         break;
-      case kParameters: server.parameters_ = TRY(load_set(host.parameters, field->value)); break;
-      case kParametersBefore:
+      case TagParameters: server.parameters_ = TRY(load_set(host.parameters, field->value)); break;
+      case TagParametersBefore:
         server.parameters_before_ = TRY(load_set(host.parameters, field->value));
         break;
-      case kStatement: server.statements_.add(TRY(load_statement(registry, field->value))); break;
-      case kReply: {
+      case TagStatement: server.statements_.add(TRY(load_statement(registry, field->value))); break;
+      case TagReply: {
         Reply reply = TRY(load_reply(registry, field->value));
         const bool ready = reply.awaits == Awaits::Query || reply.awaits == Awaits::Sync;
         if (ready && reply.deliver == Deliver::Forward) ++server.ready_pending_;
@@ -154,36 +154,36 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
         server.replies_.push(std::move(reply));
         break;
       }
-      case kFramer: server.framer_ = load_framer(field->value); break;
-      case kFlags: {
+      case TagFramer: server.framer_ = load_framer(field->value); break;
+      case TagFlags: {
         const std::uint64_t flags = field->number();
-        server.passing_ = (flags & kPassing) != 0;
-        server.skipping_ = (flags & kSkipping) != 0;
-        server.copying_in_ = (flags & kCopyingIn) != 0;
-        server.release_after_pass_ = (flags & kReleaseAfterPass) != 0;
-        server.outdated_ = (flags & kOutdated) != 0;
-        server.fresh_ = (flags & kFresh) != 0;
-        server.open_batch_ = (flags & kOpenBatch) != 0;
-        server.ended_ = (flags & kEnded) != 0;
-        server.adopting_ = (flags & kAdopting) != 0;
+        server.passing_ = (flags & FlagPassing) != 0;
+        server.skipping_ = (flags & FlagSkipping) != 0;
+        server.copying_in_ = (flags & FlagCopyingIn) != 0;
+        server.release_after_pass_ = (flags & FlagReleaseAfterPass) != 0;
+        server.outdated_ = (flags & FlagOutdated) != 0;
+        server.fresh_ = (flags & FlagFresh) != 0;
+        server.open_batch_ = (flags & FlagOpenBatch) != 0;
+        server.ended_ = (flags & FlagEnded) != 0;
+        server.adopting_ = (flags & FlagAdopting) != 0;
         break;
       }
-      case kInbox:
+      case TagInbox:
         server.inbox_ = host.buffers.lend();
         server.inbox_->append(bytes_of(field->value));
         break;
-      case kStatus: server.status_ = static_cast<char>(field->number()); break;
-      case kDirt: server.dirt_ = static_cast<std::uint8_t>(field->number()); break;
-      case kSetTags: server.set_tags_ = static_cast<std::uint8_t>(field->number()); break;
-      case kTrackedChanges:
+      case TagStatus: server.status_ = static_cast<char>(field->number()); break;
+      case TagDirt: server.dirt_ = static_cast<std::uint8_t>(field->number()); break;
+      case TagSetTags: server.set_tags_ = static_cast<std::uint8_t>(field->number()); break;
+      case TagTrackedChanges:
         server.tracked_changes_ = static_cast<std::uint8_t>(field->number());
         break;
-      case kBatch: server.batch_ = static_cast<std::uint32_t>(field->number()); break;
-      case kNamesBatch: server.names_batch_ = static_cast<std::uint32_t>(field->number()); break;
-      case kCleaning: server.cleaning_.emplace_back(field->value); break;
-      case kCreatedAt: server.created_at = to_instant(field->number()); break;
-      case kLinkedAt: server.linked_at_ = to_instant(field->number()); break;
-      case kStateSince: server.state_since_ = to_instant(field->number()); break;
+      case TagBatch: server.batch_ = static_cast<std::uint32_t>(field->number()); break;
+      case TagNamesBatch: server.names_batch_ = static_cast<std::uint32_t>(field->number()); break;
+      case TagCleaning: server.cleaning_.emplace_back(field->value); break;
+      case TagCreatedAt: server.created_at = to_instant(field->number()); break;
+      case TagLinkedAt: server.linked_at_ = to_instant(field->number()); break;
+      case TagStateSince: server.state_since_ = to_instant(field->number()); break;
       default: break;  // a later release knows it
     }
   }
@@ -210,9 +210,9 @@ Result<std::unique_ptr<ServerSession>> SessionRecords::load_server(Host& host, P
   std::string_view unsent;
   RecordReader reader(image.server);
   while (auto field = TRY(reader.next())) {
-    if (field->tag == kId) id = field->number();
-    if (field->tag == kState) state = field->number();
-    if (field->tag == kUnsent) unsent = field->value;
+    if (field->tag == TagId) id = field->number();
+    if (field->tag == TagState) state = field->number();
+    if (field->tag == TagUnsent) unsent = field->value;
   }
   if (id == 0 || state != static_cast<std::uint64_t>(ServerState::Active)) {
     return Error{ErrorCode::Protocol, "a server that a client holds is in no such state"};

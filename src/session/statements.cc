@@ -2,11 +2,12 @@
 
 namespace doorman::session {
 
-StatementRef StatementRegistry::find_locked(std::string_view body) {
-  const auto found = entries_.find(body);
-  if (found == entries_.end()) return nullptr;
+template <class Map, class Key>
+StatementRef StatementRegistry::find_locked(Map& map, const Key& key) {
+  const auto found = map.find(key);
+  if (found == map.end()) return nullptr;
   if (StatementRef shared = found->second.shared.lock()) return shared;
-  entries_.erase(found);  // its last user has just let go of it
+  map.erase(found);  // its last user has just let go of it
   return nullptr;
 }
 
@@ -17,35 +18,38 @@ StatementRef StatementRegistry::add_locked(std::uint64_t id, std::string_view bo
     forget(dead);
     const std::unique_ptr<const Statement> owned(dead);
   });
-  entries_.emplace(shared->body, Entry{.statement = shared.get(), .shared = shared});
-  ids_.insert(id);
+  const Entry entry = {.statement = shared.get(), .shared = shared};
+  entries_.emplace(shared->body, entry);  // unless the text has a statement already
+  by_id_.emplace(id, entry);
   return shared;
 }
 
 StatementRef StatementRegistry::intern(std::string_view body) {
   const std::lock_guard lock(mutex_);
-  if (StatementRef known = find_locked(body)) return known;
+  if (StatementRef known = find_locked(entries_, body)) return known;
   return add_locked(next_id_++, body);
 }
 
 StatementRef StatementRegistry::restore(std::uint64_t id, std::string_view body) {
   const std::lock_guard lock(mutex_);
-  if (StatementRef known = find_locked(body)) return known->id == id ? known : nullptr;
-  if (id == 0 || ids_.contains(id)) return nullptr;
+  if (StatementRef known = find_locked(by_id_, id)) return known->body == body ? known : nullptr;
+  if (id == 0) return nullptr;
+  find_locked(entries_, body);  // makes room where the text's statement has just gone
   next_id_ = std::max(next_id_, id + 1);
   return add_locked(id, body);
 }
 
 void StatementRegistry::forget(const Statement* statement) {
   const std::lock_guard lock(mutex_);
-  ids_.erase(statement->id);
-  const auto found = entries_.find(statement->body);
-  if (found != entries_.end() && found->second.statement == statement) entries_.erase(found);
+  const auto text = entries_.find(statement->body);
+  if (text != entries_.end() && text->second.statement == statement) entries_.erase(text);
+  const auto number = by_id_.find(statement->id);
+  if (number != by_id_.end() && number->second.statement == statement) by_id_.erase(number);
 }
 
 std::size_t StatementRegistry::size() const {
   const std::lock_guard lock(mutex_);
-  return entries_.size();
+  return by_id_.size();
 }
 
 ClientStatementRef ClientStatements::find(std::string_view name) const {

@@ -12,7 +12,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 
 namespace doorman::session {
 
@@ -27,8 +26,8 @@ using StatementRef = std::shared_ptr<const Statement>;
 class StatementRegistry {
  public:
   StatementRef intern(std::string_view body);
-  // The statement that had this number before, in another owner's records. Null: another statement
-  // has the number, or this one has another number.
+  // The statement that had this number before, in another owner's records. Null: a statement with
+  // another text has the number. Where the text has got a new number since, both live on.
   StatementRef restore(std::uint64_t id, std::string_view body);
   std::size_t size() const;
 
@@ -37,13 +36,14 @@ class StatementRegistry {
     const Statement* statement;
     std::weak_ptr<const Statement> shared;
   };
-  StatementRef find_locked(std::string_view body);
+  template <class Map, class Key>
+  static StatementRef find_locked(Map& map, const Key& key);
   StatementRef add_locked(std::uint64_t id, std::string_view body);
   void forget(const Statement* statement);
 
   mutable std::mutex mutex_;
   std::unordered_map<std::string_view, Entry> entries_;  // keys point into the statements
-  std::unordered_set<std::uint64_t> ids_;
+  std::unordered_map<std::uint64_t, Entry> by_id_;
   std::uint64_t next_id_ = 1;
 };
 

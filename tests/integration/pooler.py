@@ -123,7 +123,9 @@ class Pooler:
         text = self.read_log()
         process.remove_folder(self.folder)
         tail = "\n".join(text.splitlines()[-40:])
-        assert not TROUBLE.search(text), f"trouble in the pooler's log:\n{tail}"
+        where = TROUBLE.search(text)
+        assert not where, ("trouble in the pooler's log:\n" +
+                           text[max(0, where.start() - 500):where.end() + 3000])
         assert status in expected, f"the pooler ended with {status}:\n{tail}"
 
     def connect(self, user="tester", dbname="postgres", **options):

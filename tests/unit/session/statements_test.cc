@@ -42,9 +42,19 @@ TEST(StatementRegistry, RestoresANumberOnlyWhereItMeansTheSame) {
   EXPECT_EQ(seven->server_name, "PGDOORMAN_7");
   EXPECT_EQ(registry.restore(7, "a"), seven);
   EXPECT_EQ(registry.restore(7, "b"), nullptr);
-  EXPECT_EQ(registry.restore(8, "a"), nullptr);
   EXPECT_EQ(registry.restore(0, "c"), nullptr);
   EXPECT_EQ(registry.intern("c")->id, 8U);
+}
+
+TEST(StatementRegistry, RestoresAStatementWhoseTextHasGotANewNumberSince) {
+  StatementRegistry registry;
+  const std::uint64_t before = registry.intern("a")->id;  // and gone again
+  const StatementRef other = registry.intern("a");
+  const StatementRef restored = registry.restore(before, "a");
+  ASSERT_NE(restored, nullptr);
+  EXPECT_EQ(restored->id, before);
+  EXPECT_NE(other->id, before);
+  EXPECT_EQ(registry.intern("a"), other);
 }
 
 TEST(StatementRegistry, ManyThreadsPrepareAndForget) {
