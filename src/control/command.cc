@@ -14,7 +14,7 @@ namespace {
 using enum Access;
 using enum Takes;
 
-const auto command_table = std::to_array<Command>({
+const auto listed = std::to_array<Command>({
     {"SHOW HELP", "", "this list", Stats, Nothing, show_help},
     {"SHOW VERSION", "", "the version of the program", Stats, Nothing, show_version},
     {"SHOW STATE", "", "whether it is paused", Stats, Nothing, show_state},
@@ -87,7 +87,7 @@ Refusal unknown(const std::vector<Word>& words) {
   const bool show = typed == "SHOW" || typed == "SELECT";
   if (show && words.size() == 1) return syntax_error(typed + " what?");
   std::vector<std::string_view> names;
-  for (const Command& command : command_table) {
+  for (const Command& command : listed) {
     const std::vector<std::string_view> parts = split(command.name);
     if ((parts.front() == "SHOW") == show) names.push_back(parts.back());
   }
@@ -123,14 +123,14 @@ bool fits(Takes takes, const std::vector<Word>& given) {
 
 }  // namespace
 
-std::span<const Command> command_table() { return command_table; }
+std::span<const Command> command_table() { return listed; }
 
 std::variant<Parsed, Refusal> parse_command(const std::vector<Word>& words) {
   if (words.empty()) return Parsed{.command = nullptr};
-  const auto* command =
-      std::find_if(command_table.begin(), command_table.end(),
-                   [&words](const Command& each) { return is_named(words, each.name); });
-  if (command == command_table.end()) return unknown(words);
+  const auto* command = std::find_if(listed.begin(), listed.end(), [&words](const Command& each) {
+    return is_named(words, each.name);
+  });
+  if (command == listed.end()) return unknown(words);
   const auto own = static_cast<std::ptrdiff_t>(split(command->name).size());
   const std::vector<Word> given(words.begin() + own, words.end());
   if (std::any_of(given.begin(), given.end(), [](const Word& w) { return is_symbol(w, ';'); })) {
@@ -145,7 +145,7 @@ std::variant<Parsed, Refusal> parse_command(const std::vector<Word>& words) {
 
 std::string usage() {
   std::string text = "Commands:";
-  for (const Command& command : command_table) {
+  for (const Command& command : listed) {
     std::string line = "\n  " + std::string(command.name);
     if (!command.syntax.empty()) line += " " + std::string(command.syntax);
     static constexpr std::size_t kHelpAt = 52;
