@@ -141,6 +141,7 @@ Result<> Daemon::write_pidfile() {
 }
 
 Result<> Daemon::open(session::LocalDatabase& local) {
+  set_verbosity();
   TRY(start_log(log_target(rules_->config->settings, options_)));
   for (const std::string& notice : rules_->config->notices) log(LogLevel::Notice, "{}", notice);
   std::vector<UniqueFd> sockets = TRY(listeners());
@@ -209,9 +210,13 @@ Result<> Daemon::reload() {
 void Daemon::set_rules(session::RulesRef changed) {
   rules_ = std::move(changed);
   resolver_->set_ttl(resolver_ttl(rules_->config->settings));
-  set_log_threshold(rules_->config->settings.verbose + options_.verbose > 0 ? LogLevel::Debug
-                                                                            : LogLevel::Info);
+  set_verbosity();
   visit_workers([this](Worker& worker) { worker.apply(rules_); });
+}
+
+void Daemon::set_verbosity() {
+  const bool verbose = rules_->config->settings.verbose + options_.verbose > 0;
+  set_log_threshold(verbose ? LogLevel::Debug : LogLevel::Info);
 }
 
 void Daemon::stop_accepting() {

@@ -92,6 +92,7 @@ class Daemon final : private net::EventHandler {
   void on_event(short what) override;
   void on_signal(int number);
   void tick();
+  void set_verbosity();
   void stop_accepting();
   bool finished();
   Result<std::vector<UniqueFd>> listeners();

@@ -72,6 +72,7 @@ void ServerSession::start() {
 
 void ServerSession::enter(ServerState next) {
   CHECK(may_follow(state_, next));
+  log(LogLevel::Debug, "S-{}: {} becomes {}", id_, name_of(state_), name_of(next));
   state_ = next;
   state_since_ = host_->now();
   slot_->state.store(static_cast<std::uint8_t>(next), std::memory_order_release);

@@ -137,6 +137,8 @@ void ServerSession::forget_eaten_syncs(bool with_next) {
 // What a command may leave behind in the session, as far as its tag tells.
 void ServerSession::note_tag(std::string_view tag) {
   tag = tag.substr(0, tag.find('\0'));
+  const bool ours = !replies_.empty() && replies_.front().deliver == Deliver::Swallow;
+  if (ours && tag != "DEALLOCATE ALL" && tag != "DISCARD ALL") return;
   switch (tag.empty() ? '\0' : tag[0]) {
     case 'S':
       if (tag == "SET") ++set_tags_;

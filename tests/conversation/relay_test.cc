@@ -277,5 +277,22 @@ TEST(Relay, AServerMovesToTheWorkerWhoseClientWaits) {
   EXPECT_EQ(world.worker(0).server_count() + world.worker(1).server_count(), 1U);
 }
 
+TEST(Relay, AServerThatWasResetIsNotResetAgain) {
+  // The tag of our own RESET was once taken for a client's: such a server was reset for ever after.
+  World world;
+  auto [client, server] = world.session();
+  client.sends(query("set work_mem = '1MB'"));
+  server.sees(query("set work_mem = '1MB'"));
+  server.sends(command_complete("SET") + ready());
+  server.sees(query("RESET SESSION AUTHORIZATION; RESET ALL"));
+  server.sends(command_complete("RESET") + command_complete("RESET") + ready());
+  client.sees(command_complete("SET") + ready());
+  client.sends(query("select 1"));
+  server.sees(query("select 1"));
+  server.sends(result("1"));
+  client.sees(result("1"));
+  server.sees_nothing();
+}
+
 }  // namespace
 }  // namespace doorman::conversation
