@@ -300,7 +300,6 @@ void Worker::apply(session::RulesRef changed) {
 }
 
 void Worker::drain() {
-  draining_ = true;
   for (auto& [id, client] : clients_) {
     if (client->state() == ClientState::Closing || client->in_transaction()) continue;
     client->fail(wire::sqlstate::kAdminShutdown,

@@ -125,7 +125,6 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   std::vector<std::uint64_t> dead_servers_;
   std::atomic<std::size_t> client_count_ = 0;
   std::atomic<bool> stopped_ = false;
-  bool draining_ = false;
 };
 
 }  // namespace doorman::daemon

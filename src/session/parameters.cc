@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 
 namespace doorman::session {
 
@@ -22,22 +21,7 @@ auto position(Vector& all, std::string_view name) {
                           [](const Parameter& p, std::string_view n) { return before(p.name, n); });
 }
 
-bool is_first(char c) {
-  return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_' ||
-         static_cast<unsigned char>(c) >= 0x80;
-}
-
 }  // namespace
-
-bool is_parameter_name(std::string_view name) {
-  bool start = true;
-  for (const char c : name) {
-    if (start && !is_first(c)) return false;
-    if (!start && !is_first(c) && (c < '0' || c > '9') && c != '$' && c != '.') return false;
-    start = c == '.';
-  }
-  return !start;
-}
 
 bool same_name(std::string_view a, std::string_view b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),

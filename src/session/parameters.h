@@ -18,8 +18,6 @@ namespace doorman::session {
 
 using wire::Parameter;
 
-// True for a name that PostgreSQL could know: letters, digits, _ and $, with dots between words.
-bool is_parameter_name(std::string_view name);
 bool same_name(std::string_view a, std::string_view b);  // PostgreSQL folds ASCII case
 
 class ParameterSet {
