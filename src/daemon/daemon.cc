@@ -1,7 +1,6 @@
 #include "daemon/daemon.h"
 
 #include <fcntl.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,7 +9,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "net/listener.h"
+#include "daemon/listeners.h"
 
 namespace doorman::daemon {
 
@@ -85,48 +84,14 @@ Daemon::~Daemon() {
   helpers_.reset();  // before the workers, to which their work posts what it has found out
   resolver_.reset();
   owned_workers_.clear();
-  for (const std::string& path : unix_paths_) ::unlink(path.c_str());
+  // With a service manager the sockets live on in its store, for the next process.
+  if (!service_.notifier().active()) {
+    for (const std::string& path : unix_paths_) ::unlink(path.c_str());
+  }
   if (!pidfile_.empty()) ::unlink(pidfile_.c_str());
 }
 
 // ---- Start ------------------------------------------------------------------------------------
-
-Result<std::vector<UniqueFd>> Daemon::listeners() {
-  const config::Settings& settings = rules_->config->settings;
-  std::vector<UniqueFd> all;
-  const int passed = ::sd_listen_fds(/*unset_environment=*/1);
-  for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + passed; ++fd) {
-    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-    all.emplace_back(fd);
-    log(LogLevel::Notice, "socket passed from service manager (fd {})", fd);
-  }
-  if (!all.empty()) return all;
-  for (const std::string& name : settings.listen_addr) {
-    for (auto& each : TRY(net::listen_names(name, settings.listen_port, settings.listen_backlog))) {
-      if (auto set = net::set_socket_options(each.fd.get(), session::socket_options(settings));
-          !set) {
-        log(LogLevel::Warning, "{}: {}", each.address.text(), set.error().message);
-      }
-      log(LogLevel::Notice, "listening on {}", each.address.text());
-      all.push_back(std::move(each.fd));
-    }
-  }
-  if (!settings.unix_socket_dir.empty()) {
-    const std::string path =
-        settings.unix_socket_dir + "/.s.PGSQL." + std::to_string(settings.listen_port);
-    all.push_back(TRY(net::listen_unix({.path = path,
-                                        .mode = settings.unix_socket_mode,
-                                        .group = settings.unix_socket_group,
-                                        .backlog = settings.listen_backlog})));
-    if (!path.starts_with('@')) unix_paths_.push_back(path);
-    log(LogLevel::Notice, "listening on unix:{}", path);
-  }
-  if (all.empty()) {
-    return Error{ErrorCode::Config, "nothing to listen on: set listen_addr or unix_socket_dir"};
-  }
-  return all;
-}
 
 Result<> Daemon::write_pidfile() {
   const std::string& path = rules_->config->settings.pidfile;
@@ -144,7 +109,9 @@ Result<> Daemon::open(session::LocalDatabase& local) {
   set_verbosity();
   TRY(start_log(log_target(rules_->config->settings, options_)));
   for (const std::string& notice : rules_->config->notices) log(LogLevel::Notice, "{}", notice);
-  std::vector<UniqueFd> sockets = TRY(listeners());
+  Listeners listeners =
+      TRY(open_listeners(rules_->config->settings, service_.take_listening(), service_.notifier()));
+  unix_paths_ = std::move(listeners.unix_paths);
   TRY(write_pidfile());
   const int count = worker_count(rules_->config->settings);
   for (int i = 0; i < count; ++i) {
@@ -152,7 +119,7 @@ Result<> Daemon::open(session::LocalDatabase& local) {
     owned_workers_.back()->local = &local;
   }
   for (auto& worker : owned_workers_) workers_.push_back(worker.get());
-  acceptor_ = std::make_unique<Acceptor>(*workers_.front(), workers_, std::move(sockets));
+  acceptor_ = std::make_unique<Acceptor>(*workers_.front(), workers_, std::move(listeners.fds));
   for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT}) {
     signals_.push_back(std::make_unique<Signal>(*this, number));
   }
@@ -170,10 +137,10 @@ Result<> Daemon::open(session::LocalDatabase& local) {
 int Daemon::run() {
   log(LogLevel::Notice, "process up: pg_doorman {}, {} worker{}", PG_DOORMAN_VERSION,
       workers_.size(), workers_.size() == 1 ? "" : "s");
-  ::sd_notify(0, "READY=1");
+  service_.began(clock_now());
   timer_.set(kTick);
   while (!stopped_) loop_.run_once(net::Wait::Yes);
-  ::sd_notify(0, "STOPPING=1");
+  service_.stopping();
   visit_workers([](Worker& worker) {
     worker.end_all("terminating connection due to administrator command");
   });
@@ -195,6 +162,13 @@ void Daemon::visit_workers(const std::function<void(Worker&)>& visit) {
 }
 
 Result<> Daemon::reload() {
+  service_.reloading();
+  auto done = read_configuration();
+  service_.reloaded();
+  return done;
+}
+
+Result<> Daemon::read_configuration() {
   const std::string& other = rules_->config->settings.conffile;
   session::RulesRef changed = TRY(load_rules(other.empty() ? options_.config_path : other));
   TRY(change_log(log_target(changed->config->settings, options_)));
@@ -232,7 +206,7 @@ void Daemon::stop_accepting() {
 void Daemon::end(Ending how) {
   if (how <= ending_) return;
   ending_ = how;
-  ::sd_notify(0, "STOPPING=1");
+  service_.stopping();
   shared_.shutting_down = true;
   stop_accepting();
   if (how == Ending::AtOnce) stopped_ = true;
@@ -242,6 +216,19 @@ void Daemon::end(Ending how) {
     visit_workers([](Worker& worker) { worker.drain(); });
   }
   tick();
+}
+
+Figures Daemon::figures() {
+  Figures figures;
+  for (const Worker* worker : workers_) {
+    figures.clients += worker->client_count();
+    figures.turns.push_back(worker->turns());
+  }
+  for (const pool::DatabaseShare* each : registry_.databases()) {
+    figures.servers += static_cast<std::size_t>(each->servers.used());
+  }
+  figures.pools = registry_.pools();
+  return figures;
 }
 
 bool Daemon::finished() {
@@ -262,6 +249,7 @@ bool Daemon::finished() {
 
 void Daemon::tick() {
   timer_.set(kTick);
+  service_.tick(clock_now(), figures());
   if (on_tick) on_tick();
   if (ending_ == Ending::None || stopped_) return;
   if (clock_now() >= end_by_) {

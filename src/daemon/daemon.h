@@ -14,6 +14,7 @@
 #include "base/helper_threads.h"
 #include "base/mailbox.h"
 #include "daemon/acceptor.h"
+#include "daemon/service.h"
 #include "daemon/worker.h"
 #include "net/event.h"
 #include "net/resolver.h"
@@ -68,6 +69,7 @@ class Daemon final : private net::EventHandler {
   HelperThreads& helpers() { return *helpers_; }
   const std::vector<Worker*>& workers() const { return workers_; }
   const Options& options() const { return options_; }
+  Service& service() { return service_; }
   Instant started_at() const { return started_at_; }
 
   // Called every kTick on the main thread, for commands that wait for something.
@@ -92,13 +94,15 @@ class Daemon final : private net::EventHandler {
   void on_event(short what) override;
   void on_signal(int number);
   void tick();
+  Result<> read_configuration();
   void set_verbosity();
   void stop_accepting();
   bool finished();
-  Result<std::vector<UniqueFd>> listeners();
+  Figures figures();
   Result<> write_pidfile();
 
   const Options options_;
+  Service service_;  // before all that has threads
   session::RulesRef rules_;
   const Instant started_at_;
   std::unique_ptr<HelperThreads> helpers_;

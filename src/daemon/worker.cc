@@ -53,6 +53,7 @@ void Worker::turn(net::Wait wait) {
   if (after_turn != nullptr) after_turn(*this);
   reap_dead();  // what has closed is deleted, here and nowhere else
   turn_ends();
+  turns_.store(turns() + 1, std::memory_order_relaxed);
 }
 
 void Worker::stop() {

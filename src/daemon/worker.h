@@ -34,6 +34,8 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   // One turn of it, for tests.
   void turn(net::Wait wait);
   void stop();  // any thread
+  // How many turns there have been; at least one per kTick, unless the loop hangs.
+  std::uint64_t turns() const { return turns_.load(std::memory_order_relaxed); }
 
   // Called at the end of each turn, when sessions may be taken out; for tests that move them.
   void (*after_turn)(Worker& worker) = nullptr;
@@ -125,6 +127,7 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   std::vector<std::uint64_t> dead_servers_;
   std::atomic<std::size_t> client_count_ = 0;
   std::atomic<bool> stopped_ = false;
+  std::atomic<std::uint64_t> turns_ = 0;
 };
 
 }  // namespace doorman::daemon

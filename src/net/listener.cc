@@ -57,17 +57,14 @@ Attempt try_tcp(const Address& address, int backlog, ReusePort reuse_port) {
 }
 
 // What one item of a list stands for.
-struct Named {
-  std::vector<Address> addresses;
-  bool ipv6_may_be_missing = false;  // nobody asked for IPv6 by number
-};
-
-Result<Named> addresses_of(const std::string& name, std::uint16_t port) {
+Result<std::vector<ListenAddress>> addresses_of(const std::string& name, std::uint16_t port) {
   if (name == "*") {
-    return Named{{*Address::numeric("0.0.0.0", port), *Address::numeric("::", port)}, true};
+    return std::vector<ListenAddress>{{*Address::numeric("0.0.0.0", port), true},
+                                      {*Address::numeric("::", port), true}};
   }
-  if (const auto numeric = Address::numeric(name, port)) return Named{{*numeric}, false};
-
+  if (const auto numeric = Address::numeric(name, port)) {
+    return std::vector<ListenAddress>{{*numeric, false}};
+  }
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
@@ -77,12 +74,12 @@ Result<Named> addresses_of(const std::string& name, std::uint16_t port) {
     return Error{ErrorCode::Config, "listening on " + name + ": " + gai_strerror(error)};
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> list(found, freeaddrinfo);
-  Named named{{}, true};
+  std::vector<ListenAddress> all;
   for (const addrinfo* item = list.get(); item != nullptr; item = item->ai_next) {
     const Address address = Address::from_sockaddr(item->ai_addr, item->ai_addrlen);
-    named.addresses.push_back(address.with_port(port));
+    all.push_back({.address = address.with_port(port), .may_be_missing = true});
   }
-  return named;
+  return all;
 }
 
 bool means_no_ipv6(const Address& address, int error) {
@@ -150,25 +147,26 @@ Result<UniqueFd> listen_tcp(const Address& address, int backlog, ReusePort reuse
   return std::move(attempt.fd);
 }
 
-Result<std::vector<Listening>> listen_names(const std::string& names, std::uint16_t port,
-                                            int backlog, ReusePort reuse_port) {
-  std::vector<Address> done;
-  std::vector<Listening> listening;
+Result<std::vector<ListenAddress>> listen_addresses(const std::string& names, std::uint16_t port) {
+  std::vector<ListenAddress> all;
   for (const std::string_view name : split_list(names)) {
-    const Named named = TRY(addresses_of(std::string(name), port));
-    for (const Address& address : named.addresses) {
-      if (std::find(done.begin(), done.end(), address) != done.end()) continue;
-      Attempt attempt = try_tcp(address, backlog, reuse_port);
-      if (!attempt.fd) {
-        if (named.ipv6_may_be_missing && means_no_ipv6(address, attempt.error)) continue;
-        return system_error(address, attempt.step, attempt.error);
-      }
-      done.push_back(address);
-      const Address bound = TRY(Address::local_of(attempt.fd.get()));
-      listening.push_back({.fd = std::move(attempt.fd), .address = bound});
+    for (const ListenAddress& each : TRY(addresses_of(std::string(name), port))) {
+      const bool known = std::any_of(all.begin(), all.end(), [&](const ListenAddress& other) {
+        return other.address == each.address;
+      });
+      if (!known) all.push_back(each);
     }
   }
-  return listening;
+  return all;
+}
+
+Result<std::optional<UniqueFd>> listen_tcp(const ListenAddress& where, int backlog) {
+  Attempt attempt = try_tcp(where.address, backlog, ReusePort::No);
+  if (attempt.fd) return std::optional(std::move(attempt.fd));
+  if (where.may_be_missing && means_no_ipv6(where.address, attempt.error)) {
+    return std::optional<UniqueFd>();
+  }
+  return system_error(where.address, attempt.step, attempt.error);
 }
 
 Result<UniqueFd> listen_unix(const UnixListen& what) {

@@ -21,19 +21,20 @@ namespace doorman::net {
 
 enum class ReusePort { No, Yes };  // Yes: several processes may listen on the same port
 
-struct Listening {
-  UniqueFd fd;
-  Address address;  // as bound: with the port that the kernel chose if 0 was asked for
+struct ListenAddress {
+  Address address;
+  bool may_be_missing = false;  // nobody asked for IPv6 by number, so a machine without it will do
 };
 
 Result<UniqueFd> listen_tcp(const Address& address, int backlog,
                             ReusePort reuse_port = ReusePort::No);
 
 // All addresses of `names`, a comma-separated list of numbers, host names and "*", which is
-// 0.0.0.0 and ::. That this machine has no IPv6 is no error unless an IPv6 address stands in the
-// list itself. All or nothing.
-Result<std::vector<Listening>> listen_names(const std::string& names, std::uint16_t port,
-                                            int backlog, ReusePort reuse_port = ReusePort::No);
+// 0.0.0.0 and ::. Each once. Looks names up.
+Result<std::vector<ListenAddress>> listen_addresses(const std::string& names, std::uint16_t port);
+
+// nullopt: it may be missing, and this machine has no such address.
+Result<std::optional<UniqueFd>> listen_tcp(const ListenAddress& where, int backlog);
 
 struct UnixListen {
   std::string path;  // "@name": an abstract socket, which has neither mode nor group

@@ -71,35 +71,41 @@ TEST(ListenTcp, SharesAPortWhenTold) {
   EXPECT_TRUE(listen_tcp(*Address::local_of(first->get()), 16, ReusePort::Yes));
 }
 
-TEST(ListenNames, TakesAStarForBothFamilies) {
-  auto listening = listen_names("*", 0, 16);
-  ASSERT_TRUE(listening);
-  ASSERT_EQ(listening->size(), has_ipv6() ? 2u : 1u);
-  EXPECT_EQ((*listening)[0].address.host(), "0.0.0.0");
-  EXPECT_NE((*listening)[0].address.port(), 0);
-  if (!has_ipv6()) return;
-  // The same port on both: :: must not claim IPv4 as well.
-  const std::uint16_t port = (*listening)[0].address.port();
-  EXPECT_TRUE(listen_tcp(*Address::numeric("::", port), 16));
+TEST(ListenAddresses, TakesAStarForBothFamilies) {
+  auto addresses = listen_addresses("*", 0);
+  ASSERT_TRUE(addresses);
+  ASSERT_EQ(addresses->size(), 2U);
+  auto v4 = listen_tcp((*addresses)[0], 16);
+  ASSERT_TRUE(v4);
+  ASSERT_TRUE(*v4);
+  const Address bound = *Address::local_of((*v4)->get());
+  EXPECT_EQ(bound.host(), "0.0.0.0");
+  EXPECT_NE(bound.port(), 0);
+  // The same port on both: :: must not claim IPv4 as well. A machine without IPv6 will do.
+  const ListenAddress v6 = {(*addresses)[1].address.with_port(bound.port()), true};
+  auto both = listen_tcp(v6, 16);
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->has_value(), has_ipv6());
 }
 
-TEST(ListenNames, TakesNumbersAndNamesOnceEach) {
-  auto listening = listen_names(" 127.0.0.1, localhost,,127.0.0.1 ", 0, 16);
-  ASSERT_TRUE(listening);
+TEST(ListenAddresses, TakesNumbersAndNamesOnceEach) {
+  auto addresses = listen_addresses(" 127.0.0.1, localhost,,127.0.0.1 ", 6432);
+  ASSERT_TRUE(addresses);
   int on_loopback = 0;
-  for (const Listening& one : *listening) on_loopback += one.address.host() == "127.0.0.1" ? 1 : 0;
+  for (const ListenAddress& one : *addresses) on_loopback += one.address.text() == "127.0.0.1:6432";
   EXPECT_EQ(on_loopback, 1);
-  auto none = listen_names("", 0, 16);
+  auto none = listen_addresses("", 6432);
   ASSERT_TRUE(none);
   EXPECT_TRUE(none->empty());
 }
 
-TEST(ListenNames, RefusesANameThatIsNowhere) {
-  const auto listening = listen_names("127.0.0.1, no.such.host.invalid", 0, 16);
-  ASSERT_FALSE(listening);
-  EXPECT_EQ(listening.error().code, ErrorCode::Config);
-  EXPECT_THAT(listening.error().message, HasSubstr("no.such.host.invalid"));
-  EXPECT_FALSE(listen_names("192.0.2.1", 0, 16));  // not an address of this machine
+TEST(ListenAddresses, RefusesANameThatIsNowhere) {
+  const auto addresses = listen_addresses("127.0.0.1, no.such.host.invalid", 0);
+  ASSERT_FALSE(addresses);
+  EXPECT_EQ(addresses.error().code, ErrorCode::Config);
+  EXPECT_THAT(addresses.error().message, HasSubstr("no.such.host.invalid"));
+  // Not an address of this machine.
+  EXPECT_FALSE(listen_tcp(ListenAddress{*Address::numeric("192.0.2.1", 0), true}, 16));
 }
 
 class ListenUnix : public testing::Test {
