@@ -41,6 +41,7 @@ Worker::~Worker() {
 // ---- The turn ---------------------------------------------------------------------------------
 
 void Worker::run() {
+  warm_pools();
   while (!stopped_.load(std::memory_order_relaxed)) {
     turn(work_left() ? net::Wait::No : net::Wait::Yes);
   }
@@ -281,8 +282,18 @@ bool Worker::close_one_idle(const pool::SharedPool& wants) {
 
 // ---- Rules and ends ---------------------------------------------------------------------------
 
+// With a forced user it is known before the first client comes which pool has a minimum.
+void Worker::warm_pools() {
+  if (worker != 0) return;
+  for (const auto& [name, database] : rules->config->databases) {
+    const int least = database.min_pool_size.value_or(settings().min_pool_size);
+    if (database.user && least > 0) pool_part(name, *database.user);
+  }
+}
+
 void Worker::apply(session::RulesRef changed) {
   rules = std::move(changed);
+  warm_pools();
   for (auto& [name, part] : parts_) {
     const auto target = config::find_database(*rules->config, name.first);
     if (target) {

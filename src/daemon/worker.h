@@ -91,10 +91,14 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   void send_server(pool::Pool& pool, pool::Server& server, int worker) override;
   void poke(pool::Pool& pool, int worker) override;
   void make_room(pool::Pool& pool) override;
+  void give_up(pool::Server& server) override {
+    static_cast<session::ServerSession&>(server).retire("its slot is needed by another pool");
+  }
   void touched(pool::Pool& pool) override { touched_.push_back(&pool); }
 
   void on_event(short what) override;
   void tick();
+  void warm_pools();
   bool work_left() const { return !touched_.empty() || !ready_.empty() || !dead_clients_.empty(); }
   void go_on();
   void serve();

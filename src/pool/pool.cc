@@ -17,7 +17,7 @@ Server* Pool::take_idle() {
 }
 
 Server* Pool::take_now(Instant now) {
-  if (!waiting_.empty() || idle_.empty() || paused()) return nullptr;
+  if (!waiting_.empty() || idle_.empty() || paused() || shared_.others_starve()) return nullptr;
   if (shared_.workers() > 1 && shared_.longest_waiting(worker_, now - kAcrossWorkers) >= 0) {
     return nullptr;
   }
@@ -43,6 +43,7 @@ void Pool::rejoin(Waiter& waiter) {
 
 void Pool::forget(Waiter& waiter) {
   static_cast<ListNode<InQueue>&>(waiter).unlink();
+  if (waiting_.empty()) shared_.asks_no_more();
   publish();
 }
 
@@ -80,6 +81,10 @@ void Pool::serve(Instant now) {
   while (!waiting_.empty()) {
     Server* server = take_idle();
     if (server == nullptr) break;
+    if (shared_.take_for_others()) {
+      hands_.give_up(*server);
+      continue;
+    }
     const Instant mine = waiting_.front().waiting_since;
     const int elsewhere =
         shared_.workers() > 1 ? shared_.longest_waiting(worker_, mine - kAcrossWorkers) : -1;
@@ -93,6 +98,7 @@ void Pool::serve(Instant now) {
   }
   publish();
   if (waiting_.empty()) {
+    shared_.asks_no_more();
     share_idle(now);
   } else {
     open_more(now);
@@ -110,17 +116,25 @@ void Pool::share_idle(Instant now) {
 }
 
 bool Pool::open_one(int pool_size, Instant now) {
-  if (!shared_.may_try(now)) return false;
+  if (!shared_.may_try(now) || shared_.others_starve()) return false;
   Charge connecting(shared_.connecting, limits.connect_parallel);
   if (!connecting) return false;
-  ServerCharge charge = shared_.charge({.pool = pool_size,
-                                        .database = limits.max_db_connections,
-                                        .user = limits.max_user_connections});
+  const ServerLimits slots = {.pool = pool_size,
+                              .database = limits.max_db_connections,
+                              .user = limits.max_user_connections};
+  ServerCharge charge = shared_.charge(slots);
   if (!charge) {
     const bool pool_is_full = pool_size > 0 && shared_.servers.used() >= pool_size;
-    if (!pool_is_full) hands_.make_room(*this);
+    if (pool_is_full) return false;
+    hands_.make_room(*this);
+    // A pool that has servers of its own is served by them in its turn.
+    const bool has_none = shared_.servers.used() == 0;
+    if (has_none && !waiting_.empty() && now - waiting_.front().waiting_since >= kStarving) {
+      shared_.ask_others(slots);
+    }
     return false;
   }
+  shared_.asks_no_more();
   ++connecting_;
   hands_.connect(*this, std::move(charge), std::move(connecting));
   return true;
@@ -155,6 +169,7 @@ void Pool::refuse_all(const std::string& error_message) {
     static_cast<ListNode<InQueue>&>(waiter).unlink();
     waiter.refused(error_message);
   }
+  shared_.asks_no_more();
   publish();
 }
 

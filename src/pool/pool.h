@@ -62,8 +62,9 @@ class Hands {
   virtual bool usable(Server& server) = 0;
   virtual void send_server(Pool& pool, Server& server, int worker) = 0;
   virtual void poke(Pool& pool, int worker) = 0;  // its part of this pool should serve again
-  virtual void make_room(Pool& pool) = 0;  // another pool of the same database or user is idle
-  virtual void touched(Pool& pool) = 0;    // serve this pool at the end of the turn
+  virtual void make_room(Pool& pool) = 0;    // another pool of the same database or user is idle
+  virtual void give_up(Server& server) = 0;  // closes an idle server, for another pool
+  virtual void touched(Pool& pool) = 0;      // serve this pool at the end of the turn
 
  protected:
   ~Hands() = default;
@@ -72,6 +73,8 @@ class Hands {
 class Pool {
  public:
   static constexpr Duration kAcrossWorkers = std::chrono::milliseconds(1);
+  // Who has waited so long for a slot that other pools keep busy gets the next one that comes free.
+  static constexpr Duration kStarving = std::chrono::milliseconds(250);
 
   Pool(SharedPool& shared, int worker, Hands& hands)
       : shared_(shared), worker_(worker), hands_(hands) {}

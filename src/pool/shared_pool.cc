@@ -13,6 +13,17 @@ ServerCharge SharedPool::charge(const ServerLimits& limits) {
   return charge;
 }
 
+void SharedPool::ask_others(const ServerLimits& limits) {
+  if (limits.database > 0 && database.servers.used() >= limits.database)
+    database.starved.ask(*this);
+  if (limits.user > 0 && user.servers.used() >= limits.user) user.starved.ask(*this);
+}
+
+void SharedPool::asks_no_more() {
+  database.starved.done(*this);
+  user.starved.done(*this);
+}
+
 void SharedPool::publish(int worker, std::int64_t oldest_wait_us, int idle) {
   Part& part = parts_[static_cast<std::size_t>(worker)];
   part.oldest_wait_us.store(oldest_wait_us);

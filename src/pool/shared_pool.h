@@ -23,11 +23,40 @@ namespace doorman::pool {
 
 inline constexpr int kMaxWorkers = 64;
 
+class SharedPool;
+
+// The one pool that gets no server since others of the same database or user hold all slots of the
+// limit and are never idle. The others open nothing meanwhile, and close what comes free for it:
+// one server each time that it asks.
+class Starved {
+ public:
+  void ask(const SharedPool& pool) {
+    const SharedPool* nobody = nullptr;
+    if (pool_.compare_exchange_strong(nobody, &pool) || nobody == &pool) given_ = false;
+  }
+  void done(const SharedPool& pool) {
+    const SharedPool* expected = &pool;
+    if (pool_.load(std::memory_order_relaxed) == &pool)
+      pool_.compare_exchange_strong(expected, nullptr);
+  }
+  bool is_other_than(const SharedPool& pool) const {
+    const SharedPool* starved = pool_.load(std::memory_order_relaxed);
+    return starved != nullptr && starved != &pool;
+  }
+  // True for one caller per ask(): whose server is to be closed.
+  bool take_from(const SharedPool& pool) { return is_other_than(pool) && !given_.exchange(true); }
+
+ private:
+  std::atomic<const SharedPool*> pool_ = nullptr;
+  std::atomic<bool> given_ = false;
+};
+
 struct DatabaseShare {
   explicit DatabaseShare(std::string n) : name(std::move(n)) {}
   const std::string name;
   Budget servers;
   Budget clients;
+  Starved starved;
   std::atomic<bool> paused = false;
   std::atomic<bool> disabled = false;
 };
@@ -37,6 +66,7 @@ struct UserShare {
   const std::string name;
   Budget servers;
   Budget clients;
+  Starved starved;
 };
 
 // The slots that one server connection takes: of its pool, its database and its user.
@@ -66,6 +96,17 @@ class SharedPool {
 
   // Empty where one of the limits is reached.
   ServerCharge charge(const ServerLimits& limits);
+
+  // Another pool is starved by this one, see Starved.
+  bool others_starve() const {
+    return database.starved.is_other_than(*this) || user.starved.is_other_than(*this);
+  }
+  bool take_for_others() {
+    return database.starved.take_from(*this) || user.starved.take_from(*this);
+  }
+  // What starves it is a limit that is reached.
+  void ask_others(const ServerLimits& limits);
+  void asks_no_more();
 
   // What each worker publishes of its part. Publish first, then look at the others: so of two
   // workers that change at the same moment at least one sees the other.

@@ -90,8 +90,6 @@ void ServerSession::logged_in() {
   }
   welcome_ = std::make_shared<const Welcome>(std::move(login_->welcome));
   login_.reset();
-  connecting_.reset();
-  part_->pool.connect_ended();
   part_->pool.shared().recovered();
   part_->welcome = welcome_;
   ParameterSet set;
@@ -103,6 +101,14 @@ void ServerSession::logged_in() {
     cleaning_.push_back(*part_->settings.database.connect_query);
   }
   next_cleaning();
+}
+
+// The attempt that the pool asked for is over only when its server can be used: until then the pool
+// need not open another one.
+void ServerSession::end_connect() {
+  if (!connecting_) return;
+  connecting_.reset();
+  part_->pool.connect_ended();
 }
 
 // ---- Input ------------------------------------------------------------------------------------
@@ -435,9 +441,8 @@ void ServerSession::fail(std::string_view sqlstate, std::string_view reason) {
     }
     pool::SharedPool& shared = part_->pool.shared();
     shared.failed(std::move(error), host_->now() + host_->settings().server_login_retry);
-    connecting_.reset();
-    part_->pool.connect_ended();
   }
+  end_connect();
   part_->pool.charge_returned();
   host_->reap(*this);
   if (ClientSession* client = std::exchange(client_, nullptr)) {

@@ -139,6 +139,7 @@ class ServerSession final : public pool::Server,
   void become_idle();
   void orphan_is_quiet();
   void logged_in();
+  void end_connect();
   void set_parameters_to_default();
 
   void enter(ServerState next);

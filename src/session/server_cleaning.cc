@@ -68,6 +68,7 @@ void ServerSession::run_cleaning(const std::string& sql) {
 }
 
 void ServerSession::become_idle() {
+  end_connect();
   if (cancels_ > 0) {
     if (state_ != ServerState::Cancelling) enter(ServerState::Cancelling);
     return;

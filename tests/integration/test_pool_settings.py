@@ -160,12 +160,18 @@ def test_bad_check_query_is_no_endless_loop(postgres, pooler):
     assert peer.read_log().count("new connection to server") < 50
 
 
+def test_min_pool_size_with_a_forced_user_needs_no_client(postgres, pooler):
+    peer = pooler(databases={"postgres": "user=tester min_pool_size=2"})
+    process.until(lambda: peer.read_log().count("new connection to server") == 2, "two servers")
+
+
 def test_connect_query(postgres, pooler):
     peer = pooler(databases={"postgres": "connect_query='set work_mem = ''7MB'''"})
     with wire.connect(peer) as connection:
         assert connection.rows("show work_mem") == ["7MB"]
         connection.ask("set work_mem = '9MB'")
         assert connection.rows("show work_mem") == ["7MB"], "cleaned, and as it was"
+    assert peer.read_log().count("new connection to server") == 1, "who waits needs one server"
 
 
 def test_connect_query_that_fails(postgres, pooler):
@@ -187,8 +193,7 @@ def test_idle_servers_make_room_under_max_db_connections(postgres, pooler):
                 assert time.monotonic() - started < 2
 
 
-@pytest.mark.parametrize("workers", (1, pytest.param(2, marks=pytest.mark.xfail(
-    strict=False, reason="a pool whose servers are never idle gives none away"))))
+@pytest.mark.parametrize("workers", (1, 2))
 def test_two_pools_under_one_limit_both_get_on(postgres, pooler, workers):
     """Neither of two busy pools is starved by the other."""
     peer = pooler(settings={"max_db_connections": "1", "workers": str(workers)})

@@ -37,6 +37,7 @@ struct FakePart final : Hands {
   }
   void poke(Pool& /*pool*/, int worker) override { poked.push_back(worker); }
   void make_room(Pool& /*pool*/) override { ++rooms_made; }
+  void give_up(Server& server) override { given_up.push_back(&server); }
   void touched(Pool& /*pool*/) override { ++touches; }
 
   // The oldest attempt has ended well: its server keeps its slots.
@@ -65,6 +66,7 @@ struct FakePart final : Hands {
   std::vector<Opened> opened;
   std::vector<std::pair<Server*, int>> sent;
   std::vector<int> poked;
+  std::vector<Server*> given_up;
   const Server* unusable = nullptr;
   int rooms_made = 0;
   int touches = 0;

@@ -203,6 +203,46 @@ TEST(Pool, LimitsOfDatabaseAndUserHoldAndRoomIsAskedFor) {
   }
 }
 
+// Two pools of one database with one slot, of which the first is never idle.
+TEST(Pool, WhoStarvesBehindABusyPoolGetsTheNextSlotThatComesFree) {
+  OnePool busy;
+  UserShare other_user{"report"};
+  SharedPool other_shared{busy.database, other_user, 1};
+  FakePart starved(other_shared, 0);
+  busy.part.pool.limits.max_db_connections = 1;
+  starved.pool.limits.max_db_connections = 1;
+  Instant now = busy.now;
+  FakeServer server;
+  FakeWaiter first;
+  FakeWaiter second;
+  FakeWaiter late;
+  busy.part.pool.wait(first, now);
+  busy.part.pool.serve(now);
+  ASSERT_EQ(busy.part.opened.size(), 1U);
+  busy.part.one_is_connected();
+  busy.part.pool.add_idle(server, now);
+  starved.pool.wait(late, now);
+  starved.pool.serve(now);
+  EXPECT_EQ(starved.rooms_made, 1);
+  busy.part.pool.serve(now);
+  EXPECT_EQ(first.server, &server) << "nobody has waited long enough to be asked for";
+
+  now += Pool::kStarving;
+  starved.pool.serve(now);
+  busy.part.pool.wait(second, now);
+  busy.part.pool.add_idle(server, now);
+  busy.part.pool.serve(now);
+  EXPECT_EQ(second.server, nullptr);
+  ASSERT_EQ(busy.part.given_up.size(), 1U);
+  server.unlink();
+  busy.part.opened.clear();
+  busy.part.pool.serve(now);
+  EXPECT_TRUE(busy.part.opened.empty()) << "the slot is kept for the one that starves";
+  starved.pool.serve(now);
+  EXPECT_EQ(starved.opened.size(), 1U);
+  busy.part.pool.forget(second);
+}
+
 TEST(Pool, KeepsItsMinimumWhileItIsUsed) {
   OnePool one;
   one.part.pool.limits.min_pool_size = 3;
