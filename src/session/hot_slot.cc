@@ -2,7 +2,19 @@
 
 namespace doorman::session {
 
+void clear(HotSlot& slot) {
+  slot.session_id.store(0, std::memory_order_release);
+  slot.record.store(0, std::memory_order_release);
+  slot.peer_id.store(0, std::memory_order_relaxed);
+  slot.state.store(0, std::memory_order_relaxed);
+  slot.in_doubt.store(0, std::memory_order_relaxed);
+  slot.transaction.store(0, std::memory_order_relaxed);
+  slot.pending.store(0, std::memory_order_relaxed);
+  slot.vaulted.store(0, std::memory_order_relaxed);
+}
+
 HotSlot& HotSlots::take(std::uint64_t session_id, bool is_server) {
+  if (free_.empty() && source_ != nullptr) source_->lend_slots(free_);
   if (free_.empty()) {
     blocks_.push_back(std::make_unique<HotSlot[]>(kBlock));
     for (std::size_t i = kBlock; i > 0; --i) free_.push_back(&blocks_.back()[i - 1]);
@@ -18,11 +30,7 @@ HotSlot& HotSlots::take(std::uint64_t session_id, bool is_server) {
 void HotSlots::give_back(HotSlot& slot) {
   CHECK(used_ > 0);
   --used_;
-  slot.session_id.store(0, std::memory_order_release);
-  slot.peer_id.store(0, std::memory_order_relaxed);
-  slot.state.store(0, std::memory_order_relaxed);
-  slot.in_doubt.store(0, std::memory_order_relaxed);
-  slot.transaction.store(0, std::memory_order_relaxed);
+  clear(slot);
   free_.push_back(&slot);
 }
 

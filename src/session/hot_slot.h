@@ -14,25 +14,50 @@
 
 namespace doorman::session {
 
+// What the process has of a client, or the client of an answer, that no record shows: whoever
+// builds the client again from its record must know.
+namespace pending {
+inline constexpr std::uint8_t kInput = 1;   // bytes of the client that were read and wait
+inline constexpr std::uint8_t kOutput = 2;  // the client has got a part of a message
+inline constexpr std::uint8_t kQuery = 4;   // a query of the client was sent and is not answered
+}  // namespace pending
+
 struct alignas(32) HotSlot {
   std::atomic<std::uint64_t> session_id;  // 0: the slot is free
   std::atomic<std::uint64_t> peer_id;     // the session that it is linked with; 0: none
+  std::atomic<std::uint64_t> record;      // where a journal has the session's record; 0: nowhere
   std::atomic<std::uint8_t> state;        // ClientState or ServerState
   std::atomic<std::uint8_t> in_doubt;
   std::atomic<std::uint8_t> transaction;  // the last ReadyForQuery's status: I, T or E
+  std::atomic<std::uint8_t> pending;
+  std::atomic<std::uint8_t> vaulted;  // a copy of the session's socket outlives the process
   std::uint8_t is_server;
 };
 static_assert(sizeof(HotSlot) == 32);
+void clear(HotSlot& slot);  // free again
+
+// Where workers get their slots from when those must outlive the process. Any thread.
+class SlotSource {
+ public:
+  // Adds some free slots to `free`, or none when there are none left.
+  virtual void lend_slots(std::vector<HotSlot*>& free) = 0;
+
+ protected:
+  ~SlotSource() = default;
+};
 
 // One worker's slots.
 class HotSlots {
  public:
+  // From now on slots come from `source`, as long as it has some.
+  void use(SlotSource* source) { source_ = source; }
   HotSlot& take(std::uint64_t session_id, bool is_server);
   void give_back(HotSlot& slot);
   std::size_t used() const { return used_; }
 
  private:
   static constexpr std::size_t kBlock = 128;
+  SlotSource* source_ = nullptr;
   std::vector<std::unique_ptr<HotSlot[]>> blocks_;
   std::vector<HotSlot*> free_;
   std::size_t used_ = 0;

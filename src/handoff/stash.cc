@@ -1,0 +1,244 @@
+#include "handoff/stash.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <unordered_set>
+
+#include "base/log.h"
+
+namespace doorman::handoff {
+
+namespace {
+
+constexpr std::size_t kWorthTidying = 2 * Vault::kMostPerMessage;
+constexpr std::size_t kMessagesAtOnce = 8;
+
+struct Name {
+  char kind;  // 'j' or 'v'
+  std::uint32_t number;
+};
+
+// "stash.j2", "stash.v1.0.r"
+std::optional<Name> parse(std::string_view name) {
+  if (!name.starts_with(kStashPrefix)) return std::nullopt;
+  name.remove_prefix(kStashPrefix.size());
+  if (name.empty() || (name[0] != 'j' && name[0] != 'v')) return std::nullopt;
+  Name parsed{.kind = name[0], .number = 0};
+  name.remove_prefix(1);
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), parsed.number);
+  if (error != std::errc() || parsed.number == 0) return std::nullopt;
+  return parsed;
+}
+
+}  // namespace
+
+void end_connection(int fd) {
+  ::shutdown(fd, SHUT_RDWR);
+  // Frees what the kernel still has of it, and what would wait for the peer for ever.
+  sockaddr nobody{};
+  nobody.sa_family = AF_UNSPEC;
+  ::connect(fd, &nobody, sizeof nobody);
+}
+
+// ---- Life -------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<Journal>> Stash::new_journal() {
+  auto journal = TRY(Journal::create(next_number_++));
+  journal->set_vaults({.live = vault_->number(), .stop = 0});
+  store_.keep(journal->name(), journal->fd());
+  return journal;
+}
+
+Result<std::unique_ptr<Stash>> Stash::create(FdStore& store) {
+  std::unique_ptr<Stash> stash(new Stash(store));
+  stash->vault_ = std::make_unique<Vault>(stash->next_number_++, store);
+  stash->journal_ = TRY(stash->new_journal());
+  stash->journal_->set_phase(Phase::Live);
+  return stash;
+}
+
+Result<std::unique_ptr<Stash>> Stash::open(std::vector<PassedFd> fds, FdStore& store) {
+  std::unique_ptr<Stash> stash(new Stash(store));
+  std::string reasons;
+  std::unordered_set<std::string> kept;
+  // The youngest journal that may be used; it says which vaults are its own.
+  for (PassedFd& each : fds) {
+    const auto name = parse(each.name);
+    if (!name) continue;
+    stash->next_number_ = std::max(stash->next_number_, name->number + 1);
+    const bool younger = !stash->journal_ || stash->journal_->number() < name->number;
+    if (name->kind != 'j' || !younger) continue;
+    auto journal = Journal::open(name->number, std::move(each.fd));
+    if (!journal) {
+      reasons += (reasons.empty() ? "" : "; ") + each.name + ": " + journal.error().message;
+      continue;
+    }
+    const Phase phase = (*journal)->phase();
+    if (phase == Phase::Live || phase == Phase::Stopped) stash->journal_ = journal.take();
+  }
+  if (stash->journal_) {
+    const Vaults vaults = stash->journal_->vaults();
+    kept.insert(stash->journal_->name());
+    stash->vault_ = std::make_unique<Vault>(std::max(vaults.live, 1U), store);
+    if (vaults.stop != 0) stash->stop_vault_ = std::make_unique<Vault>(vaults.stop, store);
+    for (PassedFd& each : fds) {
+      const auto name = parse(each.name);
+      if (!name || name->kind != 'v') continue;
+      const bool live = name->number == vaults.live;
+      if (!live && (vaults.stop == 0 || name->number != vaults.stop)) continue;
+      auto added =
+          (live ? stash->vault_ : stash->stop_vault_)->add_end(each.name, std::move(each.fd));
+      if (added) kept.insert(each.name);
+    }
+    stash->vault_->ends_are_complete();
+    if (stash->stop_vault_) stash->stop_vault_->ends_are_complete();
+  }
+  for (const PassedFd& each : fds) {
+    if (!kept.contains(each.name)) store.drop(each.name);
+  }
+  if (stash->journal_) return stash;
+  return Error{ErrorCode::Protocol, reasons.empty() ? "there is no journal" : reasons};
+}
+
+void Stash::discard() {
+  journal_->wipe();
+  store_.drop(journal_->name());
+  for (Vault* each : {vault_.get(), stop_vault_.get()}) {
+    if (each != nullptr) each->drop();
+  }
+}
+
+// ---- A stop -----------------------------------------------------------------------------------
+
+Result<> Stash::begin_stop() {
+  stop_journal_ = TRY(new_journal());
+  stop_journal_->set_phase(Phase::Writing);
+  stop_vault_ = std::make_unique<Vault>(next_number_++, store_);
+  stop_journal_->set_vaults({.live = vault_->number(), .stop = stop_vault_->number()});
+  return {};
+}
+
+bool Stash::put(Kind kind, std::uint64_t id, std::string_view record,
+                const session::HotSlot* live) {
+  session::HotSlot* slot = stop_journal_->write_new(kind, id, record);
+  if (slot == nullptr) return false;
+  slot->is_server = kind == Kind::Server ? 1 : 0;
+  if (live == nullptr) return true;
+  slot->vaulted.store(live->vaulted.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  slot->peer_id.store(live->peer_id.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  slot->state.store(live->state.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  slot->transaction.store(live->transaction.load(std::memory_order_relaxed),
+                          std::memory_order_relaxed);
+  return true;
+}
+
+bool Stash::put_socket(std::uint64_t id, int fd) {
+  const Socket socket{.id = id, .fd = fd};
+  return put_sockets({&socket, 1}) == 1;
+}
+
+std::size_t Stash::put_sockets(std::span<const Socket> sockets) {
+  return stop_vault_->put(sockets);
+}
+
+void Stash::end_stop(std::uint64_t first_free_id) {
+  stop_journal_->use_ids_from(std::max(first_free_id, journal_->first_free_id()));
+  stop_journal_->set_phase(Phase::Stopped);
+}
+
+void Stash::cancel_stop() {
+  if (!stop_journal_) return;
+  stop_journal_->wipe();
+  store_.drop(stop_journal_->name());
+  stop_journal_.reset();
+  stop_vault_->drop();
+  stop_vault_.reset();
+}
+
+void Stash::retire() {
+  journal_->wipe();
+  store_.drop(journal_->name());
+  if (stop_vault_) stop_vault_->drop();
+  stop_vault_.reset();
+}
+
+void Stash::settle() {
+  journal_->reclaim_slots();
+  journal_->set_phase(Phase::Live);
+  journal_->set_vaults({.live = vault_->number(), .stop = 0});
+  if (stop_vault_) stop_vault_->drop();
+  stop_vault_.reset();
+}
+
+std::vector<NamedFd> Stash::fds() const {
+  std::vector<NamedFd> all = vault_->fds();
+  const Journal& journal = stop_journal_ ? *stop_journal_ : *journal_;
+  all.push_back({.name = journal.name(), .fd = journal.fd()});
+  if (!stop_vault_) return all;
+  for (NamedFd& each : stop_vault_->fds()) all.push_back(std::move(each));
+  return all;
+}
+
+void Stash::keep_all() {
+  for (const NamedFd& each : fds()) store_.keep(each.name, each.fd);
+}
+
+void Stash::tidy(const Vault::Alive& alive, std::size_t clients) {
+  journal_->compact_if_due();
+  const std::size_t sockets = vault_->sockets();
+  const std::size_t garbage = sockets > clients ? sockets - clients : 0;
+  if (garbage > std::max(clients, kWorthTidying)) tidying_ = true;
+  if (garbage * 8 < sockets || garbage < kWorthTidying / 4) tidying_ = false;
+  if (tidying_) vault_->tidy(alive, kMessagesAtOnce);
+}
+
+// ---- Reading ----------------------------------------------------------------------------------
+
+Result<> StashReader::read() {
+  Journal& journal = stash_.journal();
+  exact_ = journal.phase() == Phase::Stopped;
+  first_free_id_ = journal.first_free_id();
+  for (std::size_t i = 0; i < journal.slots(); ++i) {
+    auto kept = journal.read(i);
+    if (!kept) {
+      ++damaged_;
+      log(LogLevel::Warning, "the stash has a record that cannot be used: {}",
+          kept.error().message);
+    } else if (*kept) {
+      kept_.push_back(std::move(**kept));
+    }
+  }
+  const auto visit = [this](std::uint64_t id, UniqueFd fd) {
+    first_free_id_ = std::max(first_free_id_, id + 1);
+    sockets_.emplace(id, std::move(fd));
+  };
+  Result<> read = stash_.vault().read(visit);
+  if (Vault* stop = stash_.stop_vault()) {
+    if (auto more = stop->read(visit); !more) read = std::move(more);
+  }
+  return read;
+}
+
+UniqueFd StashReader::claim(std::uint64_t id) {
+  const auto found = sockets_.find(id);
+  if (found == sockets_.end()) return {};
+  UniqueFd fd = std::move(found->second);
+  sockets_.erase(found);
+  return fd;
+}
+
+std::vector<std::uint64_t> StashReader::unclaimed() const {
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, fd] : sockets_) ids.push_back(id);
+  return ids;
+}
+
+void StashReader::end_unclaimed() {
+  for (const auto& [id, fd] : sockets_) end_connection(fd.get());
+  sockets_.clear();
+}
+
+}  // namespace doorman::handoff

@@ -1,0 +1,119 @@
+// Stash: all that outlives the process, as one thing: a journal of what the sessions are, and a
+// vault with their sockets.
+//
+// While the process runs, it is kept up to date (crash_safe): sessions have their hot slots in the
+// journal, and clients' sockets are in the vault. At a stop (an upgrade, a restart) everything is
+// written once more and in full to a fresh journal, and the sockets that are not in the vault go
+// into a second one; so nothing of the first is touched, and a stop can be called off. Whoever
+// reads a stash goes on with it: its sessions get slots of the same journal.
+//
+// StashReader gives each session's record and socket once.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "handoff/fd_store.h"
+#include "handoff/journal.h"
+#include "handoff/vault.h"
+
+namespace doorman::handoff {
+
+class Stash {
+ public:
+  static Result<std::unique_ptr<Stash>> create(FdStore& store);
+  // From the descriptors of a process before. What is of no use is closed and given back; an Error
+  // says that nothing was of use.
+  static Result<std::unique_ptr<Stash>> open(std::vector<PassedFd> fds, FdStore& store);
+
+  Journal& journal() { return *journal_; }
+  Vault& vault() { return *vault_; }
+  Vault* stop_vault() { return stop_vault_.get(); }
+
+  // ---- A stop. The main thread's, while no worker runs.
+  Result<> begin_stop();
+  // False: no room; this one cannot be carried. `live`: the session's slot, if it has one.
+  bool put(Kind kind, std::uint64_t id, std::string_view record,
+           const session::HotSlot* live = nullptr);
+  // For a socket that the vault does not have (HotSlot::vaulted). False: the kernel has no room.
+  bool put_socket(std::uint64_t id, int fd);
+  std::size_t put_sockets(std::span<const Socket> sockets);
+  void end_stop(std::uint64_t first_free_id);  // now it may be restored as it is
+  void cancel_stop();                          // the process goes on as before
+  // The successor serves: what only this process needed is wiped and given back.
+  void retire();
+
+  // ---- After it was read
+  // What hangs on the slot that was read hangs on `slot`, the session's, from now on.
+  void moved(session::HotSlot& read, session::HotSlot& slot) { journal_->move(read, slot); }
+  // All are built again and served: the rules of a crash hold from now on. The stop's vault goes.
+  void settle();
+
+  // The whole stash gets lost: its sockets are closed, its memory is wiped.
+  void discard();
+
+  // What a successor gets: of the stop, if there is one.
+  std::vector<NamedFd> fds() const;
+  std::uint64_t first_free_id() const { return journal_->first_free_id(); }
+  // Gives all of it to the FD store once more: this process has become the one that may.
+  void keep_all();
+  // Some work on garbage, if there is enough; for the main thread, now and then.
+  void tidy(const Vault::Alive& alive, std::size_t clients);
+
+ private:
+  explicit Stash(FdStore& store) : store_(store) {}
+  Result<std::unique_ptr<Journal>> new_journal();
+
+  FdStore& store_;
+  std::uint32_t next_number_ = 1;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<Vault> vault_;
+  std::unique_ptr<Journal> stop_journal_;  // written by this process at its stop
+  std::unique_ptr<Vault> stop_vault_;      // of the stop: written, or read
+  bool tidying_ = false;
+};
+
+class StashReader {
+ public:
+  explicit StashReader(Stash& stash) : stash_(stash) {}
+
+  // Nothing is taken out: who dies while reading, or later, has destroyed nothing.
+  Result<> read();
+  // Written at a stop, and nothing has happened since; else the process has died while it ran.
+  bool exact() const { return exact_; }
+  // Records that could not be read, each of one session.
+  std::size_t damaged() const { return damaged_; }
+
+  template <class Visit>
+  void each(Kind kind, Visit visit) {
+    for (Kept& kept : kept_) {
+      if (kept.record.kind == kind) visit(kept);
+    }
+  }
+  // The session's socket, once. None: nobody has it, or it was claimed.
+  UniqueFd claim(std::uint64_t id);
+  std::vector<std::uint64_t> unclaimed() const;
+  // Ends the connections that nobody claimed. Not at an upgrade: some may live on in the process
+  // that is still there. Without this they are closed here and stay in the vault.
+  void end_unclaimed();
+  // Every number of a session that is anywhere in the stash is smaller.
+  std::uint64_t first_free_id() const { return first_free_id_; }
+
+ private:
+  Stash& stash_;
+  bool exact_ = false;
+  std::size_t damaged_ = 0;
+  std::uint64_t first_free_id_ = 1;
+  std::vector<Kept> kept_;
+  std::unordered_map<std::uint64_t, UniqueFd> sockets_;
+};
+
+// Ends a connection of which a copy may be in flight: a close alone would end nothing.
+void end_connection(int fd);
+
+}  // namespace doorman::handoff

@@ -1,0 +1,177 @@
+#include "handoff/stash.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+
+#include "unit/handoff/sockets.h"
+
+namespace doorman::handoff {
+namespace {
+
+using session::HotSlot;
+using session::HotSlots;
+
+class StashTest : public testing::Test {
+ protected:
+  StashTest() {
+    auto made = Stash::create(store_);
+    if (made) stash_ = made.take();
+    slots_.use(&stash_->journal());
+  }
+  HotSlot& log_in(std::uint64_t id) {
+    HotSlot& slot = slots_.take(id, false);
+    EXPECT_TRUE(stash_->journal().write(slot, Kind::Client, id, "c" + std::to_string(id)));
+    fds_.push_back(a_socket());
+    const Socket socket{.id = id, .fd = fds_.back().get()};
+    EXPECT_EQ(stash_->vault().put({&socket, 1}), 1U);
+    slot.vaulted = 1;
+    return slot;
+  }
+  std::unique_ptr<Stash> next() {
+    auto opened = Stash::open(store_.passed(), store_);
+    EXPECT_TRUE(opened);
+    return opened ? opened.take() : nullptr;
+  }
+
+  FakeFdStore store_;
+  std::unique_ptr<Stash> stash_;
+  HotSlots slots_;
+  std::vector<UniqueFd> fds_;
+};
+
+TEST_F(StashTest, AfterACrashTheNextProcessHasRecordsAndSockets) {
+  log_in(1);
+  log_in(2);
+  const auto stash = next();
+  StashReader reader(*stash);
+  ASSERT_TRUE(reader.read());
+  EXPECT_FALSE(reader.exact());
+  std::map<std::uint64_t, std::string> records;
+  reader.each(Kind::Client, [&](Kept& kept) { records[kept.record.id] = kept.record.body; });
+  EXPECT_EQ(records, (std::map<std::uint64_t, std::string>{{1, "c1"}, {2, "c2"}}));
+  EXPECT_EQ(identity(reader.claim(2).get()), identity(fds_[1].get()));
+  EXPECT_FALSE(reader.claim(2)) << "only once";
+  EXPECT_EQ(reader.unclaimed(), std::vector<std::uint64_t>{1});
+  EXPECT_EQ(reader.first_free_id(), 3U);
+}
+
+TEST_F(StashTest, AStopIsReadExactly) {
+  const HotSlot& slot = log_in(1);
+  ASSERT_TRUE(stash_->begin_stop());
+  EXPECT_TRUE(stash_->put(Kind::Client, 1, "full", &slot));
+  EXPECT_TRUE(stash_->put(Kind::Server, 2, "server"));
+  const UniqueFd server = a_socket();
+  EXPECT_TRUE(stash_->put_socket(2, server.get()));
+  {
+    const auto early = next();  // killed in the middle of the stop: as after a crash
+    StashReader reader(*early);
+    ASSERT_TRUE(reader.read());
+    EXPECT_FALSE(reader.exact());
+    reader.each(Kind::Client, [](Kept& kept) { EXPECT_EQ(kept.record.body, "c1"); });
+  }
+  ASSERT_EQ(store_.kept.size(), 3U) << "what was not of the live stash was given back";
+}
+
+TEST_F(StashTest, TheSuccessorGoesOnWithAStop) {
+  const HotSlot& slot = log_in(1);
+  ASSERT_TRUE(stash_->begin_stop());
+  EXPECT_TRUE(stash_->put(Kind::Client, 1, "full", &slot));
+  EXPECT_TRUE(stash_->put(Kind::Server, 2, "server"));
+  const UniqueFd server = a_socket();
+  EXPECT_TRUE(stash_->put_socket(2, server.get()));
+  stash_->end_stop(77);
+  std::vector<PassedFd> passed;
+  for (const NamedFd& each : stash_->fds()) {
+    passed.push_back({.name = each.name, .fd = UniqueFd(::dup(each.fd))});
+  }
+  NoFdStore none;
+  auto opened = Stash::open(std::move(passed), none);
+  ASSERT_TRUE(opened);
+  Stash& stash = **opened;
+  StashReader reader(stash);
+  ASSERT_TRUE(reader.read());
+  EXPECT_TRUE(reader.exact());
+  EXPECT_EQ(reader.first_free_id(), 77U);
+  EXPECT_EQ(identity(reader.claim(1).get()), identity(fds_[0].get()));
+  EXPECT_EQ(identity(reader.claim(2).get()), identity(server.get()));
+  HotSlots slots;
+  slots.use(&stash.journal());
+  HotSlot& mine = slots.take(1, false);
+  reader.each(Kind::Client, [&](Kept& kept) { stash.moved(*kept.slot, mine); });
+  EXPECT_EQ(mine.vaulted, 1);
+  stash.settle();
+  EXPECT_EQ(stash.journal().phase(), Phase::Live);
+  stash_->retire();
+
+  // It dies: what is left in the FD store is what it went on with, without the server's socket.
+  const auto last = next();
+  StashReader after(*last);
+  ASSERT_TRUE(after.read());
+  EXPECT_FALSE(after.exact());
+  EXPECT_TRUE(after.claim(1));
+  EXPECT_FALSE(after.claim(2));
+}
+
+TEST_F(StashTest, AStopThatIsCalledOffLeavesTheLiveStash) {
+  const HotSlot& slot = log_in(1);
+  ASSERT_TRUE(stash_->begin_stop());
+  stash_->put(Kind::Client, 1, "full", &slot);
+  stash_->end_stop(5);
+  stash_->cancel_stop();
+  const auto stash = next();
+  StashReader reader(*stash);
+  ASSERT_TRUE(reader.read());
+  EXPECT_FALSE(reader.exact());
+  reader.each(Kind::Client, [](Kept& kept) { EXPECT_EQ(kept.record.body, "c1"); });
+  EXPECT_TRUE(reader.claim(1));
+}
+
+TEST_F(StashTest, NothingOfUseIsGivenBack) {
+  stash_.reset();
+  store_.kept.erase("stash.j2");
+  EXPECT_FALSE(Stash::open(store_.passed(), store_));
+  EXPECT_TRUE(store_.kept.empty());
+  EXPECT_FALSE(Stash::open({}, store_));
+}
+
+TEST_F(StashTest, DiscardLeavesNothing) {
+  log_in(1);
+  stash_->discard();
+  EXPECT_TRUE(store_.kept.empty());
+}
+
+TEST_F(StashTest, NamesThatCannotBe) {
+  for (const char* name : {"stash.", "stash.j", "stash.jx", "stash.v1", "stash.v1.0.q", "stash.j99",
+                           "stash.v4294967296.0.r", "listen", ""}) {
+    store_.kept.emplace(name, a_socket());
+  }
+  log_in(1);
+  const auto stash = next();
+  StashReader reader(*stash);
+  ASSERT_TRUE(reader.read());
+  EXPECT_TRUE(reader.claim(1));
+}
+
+// A socket that a vault has a copy of: the peer learns of the end, and the kernel forgets it.
+TEST(EndConnection, ReachesThePeerInSpiteOfCopies) {
+  const UniqueFd listener = a_socket();
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);
+  const UniqueFd peer = a_socket();
+  ASSERT_EQ(::connect(peer.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  UniqueFd ours(::accept(listener.get(), nullptr, nullptr));
+  const UniqueFd copy(::dup(ours.get()));
+  end_connection(ours.get());
+  ours.reset();
+  char byte = 0;
+  EXPECT_LE(::recv(peer.get(), &byte, 1, 0), 0);
+}
+
+}  // namespace
+}  // namespace doorman::handoff
