@@ -5,15 +5,21 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <optional>
 #include <string>
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/upgrade.h"
 #include "config/config.h"
 #include "control/console.h"
+#include "daemon/control_socket.h"
 #include "daemon/daemon.h"
+#include "daemon/successor.h"
+#include "handoff/midwife.h"
 
 namespace {
 
@@ -21,6 +27,7 @@ using namespace doorman;
 
 constexpr const char* kUsage =
     "Usage: pg_doorman [OPTION]... FILE\n"
+    "       pg_doorman upgrade FILE | --socket=PATH\n"
     "A connection pooler for PostgreSQL. FILE is its configuration, a pgbouncer.ini for example.\n"
     "\n"
     "  -t, --check-config FILE  check the configuration, say what is wrong, and exit\n"
@@ -28,12 +35,19 @@ constexpr const char* kUsage =
     "  -v, --verbose            log more\n"
     "  -q, --quiet              log nothing to standard error\n"
     "  -V, --version            print the version and exit\n"
-    "  -h, --help               print this and exit\n";
+    "  -h, --help               print this and exit\n"
+    "\n"
+    "upgrade asks the running process to hand everything over to the installed program, and waits\n"
+    "for the verdict. FILE says where it is asked: at its control_socket.\n"
+    "\n"
+    "  -s, --socket=PATH        ask there\n";
 
 struct CommandLine {
   daemon::Options options;
   std::string user;
+  std::string socket;  // of the process to be asked
   bool check_only = false;
+  bool upgrade = false;
 };
 
 int complain(const std::string& message) {
@@ -47,17 +61,25 @@ std::optional<CommandLine> read_command_line(int argc, char** argv, int& status)
                                         {"user", required_argument, nullptr, 'u'},
                                         {"verbose", no_argument, nullptr, 'v'},
                                         {"quiet", no_argument, nullptr, 'q'},
+                                        {"socket", required_argument, nullptr, 's'},
+                                        {"take-over", required_argument, nullptr, 'T'},
                                         {"version", no_argument, nullptr, 'V'},
                                         {"help", no_argument, nullptr, 'h'},
                                         {nullptr, 0, nullptr, 0}};
   CommandLine line;
   // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread as yet, here and in become().
-  for (int c = 0; (c = ::getopt_long(argc, argv, "tu:vqVh", long_options, nullptr)) != -1;) {
+  for (int c = 0; (c = ::getopt_long(argc, argv, "tu:vqs:Vh", long_options, nullptr)) != -1;) {
     switch (c) {
       case 't': line.check_only = true; break;
       case 'u': line.user = optarg; break;
       case 'v': ++line.options.verbose; break;
       case 'q': line.options.quiet = true; break;
+      case 's': line.socket = optarg; break;
+      case 'T': {  // said by a process that upgrades, to its successor
+        const std::string_view number = optarg;
+        std::from_chars(number.data(), number.data() + number.size(), line.options.take_over);
+        break;
+      }
       case 'V':
         std::puts("pg_doorman " PG_DOORMAN_VERSION);
         status = 0;
@@ -72,6 +94,9 @@ std::optional<CommandLine> read_command_line(int argc, char** argv, int& status)
         return std::nullopt;
     }
   }
+  line.upgrade = optind < argc && std::string_view(argv[optind]) == "upgrade";
+  if (line.upgrade) ++optind;
+  if (line.upgrade && optind == argc && !line.socket.empty()) return line;
   if (argc - optind != 1) {
     std::fputs("pg_doorman: exactly one configuration file is needed\nTry 'pg_doorman --help'.\n",
                stderr);
@@ -99,13 +124,31 @@ Result<> become(const std::string& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // SIGUSR2 asks for an upgrade: `kill -USR2 $(pgrep pg_doorman)` may also hit who cannot, or not
+  // yet. The daemon lets it in when it listens to signals.
+  sigset_t not_yet;
+  sigemptyset(&not_yet);
+  sigaddset(&not_yet, SIGUSR2);
+  pthread_sigmask(SIG_BLOCK, &not_yet, nullptr);
+
   int status = 0;
   auto line = read_command_line(argc, argv, status);
   if (!line) return status;
+  line->options.program = handoff::installed_path(argv[0]);
+  const int predecessor = line->options.take_over;
 
+  if (line->upgrade && !line->socket.empty()) return cli::upgrade(line->socket);
   auto rules = daemon::load_rules(line->options.config_path);
-  if (!rules) return complain(rules.error().message);
+  if (!rules) {
+    if (predecessor >= 0) daemon::refuse_to_succeed(predecessor, rules.error().message);
+    return complain(rules.error().message);
+  }
   const config::Config& config = *(*rules)->config;
+  if (line->upgrade) {
+    const std::string path = daemon::control_path(config.settings);
+    if (path.empty()) return complain("there is no control_socket: set it, or use --socket");
+    return cli::upgrade(path);
+  }
   if (line->check_only) {
     for (const std::string& notice : config.notices) std::printf("%s\n", notice.c_str());
     std::printf("%s: the configuration is right\n", line->options.config_path.c_str());

@@ -55,6 +55,8 @@ struct Settings {  // NOLINT(clang-analyzer-optin.performance.Padding)
   Text job_name = "pgbouncer";
   Duration shutdown_timeout = Seconds(60);
   Duration suspend_timeout = Seconds(10);
+  Text control_socket;  // empty: in the runtime folder, or beside the unix socket
+  Duration upgrade_probation = Seconds(3);
   int peer_id = 0;
 
   // Who may come in.

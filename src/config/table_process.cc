@@ -21,6 +21,10 @@ constexpr Setting kProcess[] = {
      "How long a shutdown waits for clients before it closes them; 0 is for ever."},
     {setting<&Settings::suspend_timeout>("suspend_timeout"), Change::Reload,
      "How long SUSPEND waits for bytes to leave; 0 is for ever.", State::Later},
+    {setting<&Settings::control_socket>("control_socket"), Change::Restart,
+     "Where pg_doorman upgrade asks; nothing is a default place."},
+    {setting<&Settings::upgrade_probation>("upgrade_probation"), Change::Reload,
+     "How long the old process stands by after an upgrade."},
     {setting<&Settings::peer_id>("peer_id", {.max = 16383}), Change::Reload,
      "Our number among the [peers]; 0 is none.", State::Later},
 };

@@ -30,6 +30,7 @@ const auto listed = std::to_array<Command>({
     {"SHOW STATS_AVERAGES", "", "averages over the last stats_period", Stats, Nothing,
      show_stats_averages},
     {"SHOW TOTALS", "", "totals and averages of all databases", Stats, Nothing, show_totals},
+    {"SHOW UPGRADES", "", "upgrades of the running process", Stats, Nothing, show_upgrades},
     {"SHOW DNS_HOSTS", "", "host names that were looked up", Stats, Nothing, show_dns_hosts},
     {"SHOW DNS_ZONES", "", "always empty: zones are not watched", Stats, Nothing, show_dns_zones},
     {"SHOW PEERS", "", "always empty: there are no peers", Stats, Nothing, show_peers},
@@ -48,6 +49,7 @@ const auto listed = std::to_array<Command>({
      MaybeOne, wait_close},
     {"KILL", "[database]", "end its clients and servers now; stays paused", Admin, MaybeOne, kill},
     {"KILL_CLIENT", "id", "end one client (id as in SHOW CLIENTS)", Admin, One, kill_client},
+    {"UPGRADE", "", "hand everything over to the installed program", Admin, Nothing, upgrade},
     {"SHUTDOWN", "[WAIT_FOR_CLIENTS | WAIT_FOR_SERVERS]", "end the process", Admin, MaybeOne,
      shutdown},
 });

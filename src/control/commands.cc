@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/record.h"
 #include "base/text.h"
 #include "control/courtesy.h"
 #include "wire/error_response.h"
@@ -34,9 +35,42 @@ bool is_admitted(const config::Config& config, std::string_view user) {
 
 Commands::Commands(daemon::Daemon& daemon) : daemon_(daemon), history_(clock_now()) {
   daemon_.on_tick = [this] { tick(); };
+  daemon_.save_console = [this] { return save(); };
+  daemon_.load_console = [this](std::string_view record) { load(record); };
 }
 
-Commands::~Commands() { daemon_.on_tick = {}; }
+Commands::~Commands() {
+  daemon_.on_tick = {};
+  daemon_.save_console = {};
+  daemon_.load_console = {};
+}
+
+namespace {
+
+// Never use a number again for something else.
+enum Tag : std::uint16_t { TagOwn = 1, TagHistory = 2 };
+
+}  // namespace
+
+std::string Commands::save() const {
+  RecordWriter out;
+  out.text(TagOwn, daemon::save_counters(own_));
+  out.text(TagHistory, history_.save());
+  return out.take();
+}
+
+// What cannot be read is left out: these are statistics.
+void Commands::load(std::string_view record) {
+  RecordReader reader(record);
+  for (auto field = reader.next(); field && *field; field = reader.next()) {
+    if ((*field)->tag == TagOwn) {
+      if (auto counters = daemon::load_counters((*field)->value)) own_ = counters.take();
+    }
+    if ((*field)->tag == TagHistory) {
+      if (auto history = StatsHistory::load((*field)->value)) history_ = history.take();
+    }
+  }
+}
 
 Outcome Commands::outcome_of(std::string_view user, std::string_view text) {
   auto words = words_of(text);

@@ -47,6 +47,8 @@ class Commands {
 
   Outcome outcome_of(std::string_view user, std::string_view text);
   void tick();
+  std::string save() const;
+  void load(std::string_view record);
 
   daemon::Daemon& daemon_;
   StatsHistory history_;

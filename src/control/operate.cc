@@ -22,6 +22,7 @@ Outcome set(Commands& commands, const Arguments& arguments) {
   auto rules = std::make_shared<session::Rules>(*daemon.rules());
   rules->config = std::move(config);
   daemon.set_rules(std::move(rules));
+  daemon.remember_set(key, arguments[1]);
   return done("SET");
 }
 
@@ -32,6 +33,22 @@ Outcome reload(Commands& commands, const Arguments& /*arguments*/) {
                    .message = "RELOAD failed, nothing has changed: " + reloaded.error().message};
   }
   return done("RELOAD");
+}
+
+Outcome upgrade(Commands& commands, const Arguments& /*arguments*/) {
+  auto verdict = std::make_shared<std::optional<daemon::Verdict>>();
+  auto begun = commands.daemon().upgrade([verdict](const daemon::Verdict& v) { *verdict = v; });
+  const auto refusal = [](const std::string& why) {
+    return Refusal{.sqlstate = sqlstate::kNotInThatState, .message = "UPGRADE failed: " + why};
+  };
+  if (!begun) return refusal(begun.error().message);
+  return AskAgain([verdict, refusal]() -> std::optional<Reply> {
+    if (!*verdict) return std::nullopt;
+    if (!(*verdict)->done) return refusal((*verdict)->text);
+    Answer answer = done("UPGRADE");
+    answer.notice = (*verdict)->text;
+    return answer;
+  });
 }
 
 // The answer goes out first: with the process, the console ends.

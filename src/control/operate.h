@@ -7,6 +7,7 @@ namespace doorman::control {
 
 Outcome set(Commands& commands, const Arguments& arguments);
 Outcome reload(Commands& commands, const Arguments& arguments);
+Outcome upgrade(Commands& commands, const Arguments& arguments);
 Outcome shutdown(Commands& commands, const Arguments& arguments);
 
 Outcome pause(Commands& commands, const Arguments& arguments);

@@ -1,5 +1,6 @@
 // SHOW of what concerns the process as a whole.
 #include <chrono>
+#include <ctime>
 
 #include "control/commands.h"
 #include "control/show.h"
@@ -7,6 +8,19 @@
 namespace doorman::control {
 
 using session::ClientState;
+
+namespace {
+
+// As logs have it: local time.
+std::string text_of_time(std::int64_t at) {
+  const std::time_t seconds = at;
+  std::tm parts{};
+  ::localtime_r(&seconds, &parts);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts)};
+}
+
+}  // namespace
 
 Outcome show_help(Commands& /*commands*/, const Arguments& /*arguments*/) {
   Answer answer = done("SHOW");
@@ -86,6 +100,18 @@ Outcome show_mem(Commands& commands, const Arguments& /*arguments*/) {
        .rows = {line("client", sizeof(session::ClientSession), sizes.clients + sizes.logins),
                 line("server", sizeof(session::ServerSession), sizes.servers),
                 line("buffer", BufferPool::kSize, sizes.buffers)}});
+}
+
+Outcome show_upgrades(Commands& commands, const Arguments& /*arguments*/) {
+  Table table = {.columns = columns({{Type::Text, "at result from to"},
+                                     {Type::Int8, "clients servers left_behind pause_us"},
+                                     {Type::Text, "verdict"}})};
+  for (const daemon::Verdict& each : commands.daemon().verdicts()) {
+    table.rows.push_back(row(text_of_time(each.at), each.done ? "done" : "failed", each.from,
+                             each.to, each.clients, each.servers, each.left_behind,
+                             each.pause.count(), each.text));
+  }
+  return shown(std::move(table));
 }
 
 Outcome show_dns_hosts(Commands& commands, const Arguments& /*arguments*/) {

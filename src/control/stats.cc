@@ -4,6 +4,9 @@
 
 #include <array>
 
+#include "base/record.h"
+#include "daemon/carry.h"
+
 namespace doorman::control {
 namespace {
 
@@ -104,6 +107,61 @@ std::uint64_t StatsHistory::average_of_all(const Counter& counter) const {
 
 std::string StatsHistory::line() const {
   return stats_line(sum(before_.totals), sum(after_.totals), between());
+}
+
+namespace {
+
+// Never use a number again for something else.
+enum Tag : std::uint16_t {
+  TagAt = 1,
+  TagBefore = 2,
+  TagAfter = 3,
+  TagDatabase = 4,
+  TagCounters = 5,
+};
+
+}  // namespace
+
+std::string StatsHistory::save() const {
+  const auto save_moment = [](const Moment& moment) {
+    RecordWriter out;
+    out.number(TagAt, static_cast<std::uint64_t>(moment.at.time_since_epoch().count()));
+    for (const auto& [database, counters] : moment.totals) {
+      out.text(TagDatabase, database);
+      out.text(TagCounters, daemon::save_counters(counters));
+    }
+    return out.take();
+  };
+  RecordWriter out;
+  out.text(TagBefore, save_moment(before_));
+  out.text(TagAfter, save_moment(after_));
+  return out.take();
+}
+
+Result<StatsHistory> StatsHistory::load(std::string_view record) {
+  const auto load_moment = [](std::string_view text) -> Result<Moment> {
+    Moment moment;
+    std::string database;
+    RecordReader reader(text);
+    while (auto field = TRY(reader.next())) {
+      switch (field->tag) {
+        case TagAt:
+          moment.at = Instant(Duration(static_cast<Duration::rep>(field->number())));
+          break;
+        case TagDatabase: database = field->value; break;
+        case TagCounters: moment.totals[database] = TRY(daemon::load_counters(field->value)); break;
+        default: break;
+      }
+    }
+    return moment;
+  };
+  StatsHistory history{clock_now()};
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    if (field->tag == TagBefore) history.before_ = TRY(load_moment(field->value));
+    if (field->tag == TagAfter) history.after_ = TRY(load_moment(field->value));
+  }
+  return history;
 }
 
 }  // namespace doorman::control

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/result.h"
 #include "session/counters.h"
 
 namespace doorman::control {
@@ -54,6 +55,8 @@ class StatsHistory {
   std::uint64_t average_of(const Counter& counter, const std::string& database) const;
   std::uint64_t average_of_all(const Counter& counter) const;
   std::string line() const;
+  std::string save() const;
+  static Result<StatsHistory> load(std::string_view record);
 
  private:
   struct Moment {

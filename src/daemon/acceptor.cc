@@ -79,8 +79,18 @@ void Acceptor::out_of_descriptors(int fd, const std::string& why) {
   timer_.set(kPause);
 }
 
+void Acceptor::pause(bool paused) {
+  paused_ = paused;
+  if (!paused) {
+    resume();
+    return;
+  }
+  for (auto& each : listeners_) each->event.disable();
+}
+
 void Acceptor::resume() {
   if (!reserve_) reserve_ = spare_descriptor();
+  if (paused_) return;
   for (auto& each : listeners_) each->event.enable();
 }
 

@@ -19,6 +19,8 @@ class Acceptor {
  public:
   Acceptor(Worker& home, std::vector<Worker*>& all, std::vector<UniqueFd> listeners);
   ~Acceptor();
+  // Who comes meanwhile waits in the sockets' queues.
+  void pause(bool paused);
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
 
@@ -49,6 +51,7 @@ class Acceptor {
   Retry retry_;
   net::Timer timer_;
   UniqueFd reserve_;
+  bool paused_ = false;
   bool complained_ = false;
 };
 

@@ -70,7 +70,13 @@ Daemon::Daemon(Options options, session::RulesRef rules)
               .statements = statements_,
               .cancel_keys = cancel_keys_,
               .passwords = passwords_,
-              .resolver = *resolver_},
+              .resolver = *resolver_,
+              .cancel_elsewhere =
+                  [this](const std::string& key) {
+                    post([this, key] {
+                      if (successor_) successor_->ask_to_cancel(key);
+                    });
+                  }},
       mail_(loop_, mailbox_.fd(), EV_READ, *this),
       ticker_(*this),
       timer_(loop_, ticker_) {
@@ -109,17 +115,37 @@ Result<> Daemon::open(session::LocalDatabase& local) {
   set_verbosity();
   TRY(start_log(log_target(rules_->config->settings, options_)));
   for (const std::string& notice : rules_->config->notices) log(LogLevel::Notice, "{}", notice);
+  if (options_.take_over >= 0) {
+    service_.be_successor();
+    start_workers(local);
+    successor_ = std::make_unique<Successor>(*this, loop_, UniqueFd(options_.take_over));
+    successor_->take_over();
+    return {};
+  }
   Listeners listeners =
       TRY(open_listeners(rules_->config->settings, service_.take_listening(), service_.notifier()));
-  unix_paths_ = std::move(listeners.unix_paths);
   TRY(write_pidfile());
+  if (const std::string path = control_path(rules_->config->settings); !path.empty()) {
+    control_ = std::make_unique<ControlSocket>(*this, loop_);
+    if (auto opened = control_->open(path); opened) {
+      control_->serve();
+    } else {
+      log(LogLevel::Warning, "no control socket: {}", opened.error().message);
+    }
+  }
+  main_ = true;
+  start_workers(local);
+  visit_worker(0, [&](Worker& worker) { accept_on(worker, std::move(listeners)); });
+  return {};
+}
+
+void Daemon::start_workers(session::LocalDatabase& local) {
   const int count = worker_count(rules_->config->settings);
   for (int i = 0; i < count; ++i) {
     owned_workers_.push_back(std::make_unique<Worker>(shared_, i, workers_, rules_));
     owned_workers_.back()->local = &local;
   }
   for (auto& worker : owned_workers_) workers_.push_back(worker.get());
-  acceptor_ = std::make_unique<Acceptor>(*workers_.front(), workers_, std::move(listeners.fds));
   for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT}) {
     signals_.push_back(std::make_unique<Signal>(*this, number));
   }
@@ -130,17 +156,17 @@ Result<> Daemon::open(session::LocalDatabase& local) {
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
   for (Worker* worker : workers_) threads_.emplace_back([worker] { worker->run(); });
+  sigdelset(&before, SIGUSR2);  // blocked from the start, until somebody listens
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return {};
 }
 
 int Daemon::run() {
   log(LogLevel::Notice, "process up: pg_doorman {}, {} worker{}", PG_DOORMAN_VERSION,
       workers_.size(), workers_.size() == 1 ? "" : "s");
-  service_.began(clock_now());
+  if (main_) service_.began(clock_now());
   timer_.set(kTick);
-  while (!stopped_) loop_.run_once(net::Wait::Yes);
-  service_.stopping();
+  while (!stopped_ || upgrade_) loop_.run_once(net::Wait::Yes);
+  if (!handed_on_) service_.stopping();
   visit_workers([](Worker& worker) {
     worker.end_all("terminating connection due to administrator command");
   });
@@ -152,13 +178,18 @@ int Daemon::run() {
 
 void Daemon::visit_workers(const std::function<void(Worker&)>& visit) {
   for (Worker* worker : workers_) {
-    std::latch done(1);
-    worker->post([&] {
-      visit(*worker);
-      done.count_down();
-    });
-    done.wait();
+    visit_worker(static_cast<std::size_t>(worker->worker), visit);
   }
+}
+
+void Daemon::visit_worker(std::size_t index, const std::function<void(Worker&)>& visit) {
+  Worker* worker = workers_[index];
+  std::latch done(1);
+  worker->post([&] {
+    visit(*worker);
+    done.count_down();
+  });
+  done.wait();
 }
 
 Result<> Daemon::reload() {
@@ -172,6 +203,7 @@ Result<> Daemon::read_configuration() {
   const std::string& other = rules_->config->settings.conffile;
   session::RulesRef changed = TRY(load_rules(other.empty() ? options_.config_path : other));
   TRY(change_log(log_target(changed->config->settings, options_)));
+  set_.clear();
   const auto later = config::needs_restart(rules_->config->settings, changed->config->settings);
   for (const std::string& key : later) {
     log(LogLevel::Warning, "{} has changed: it takes effect at the next restart", key);
@@ -206,7 +238,8 @@ void Daemon::stop_accepting() {
 void Daemon::end(Ending how) {
   if (how <= ending_) return;
   ending_ = how;
-  service_.stopping();
+  if (upgrade_) upgrade_->hurry();
+  if (!handed_on_) service_.stopping();
   shared_.shutting_down = true;
   stop_accepting();
   if (how == Ending::AtOnce) stopped_ = true;
@@ -276,6 +309,7 @@ void Daemon::on_signal(int number) {
     }
     case SIGTERM:
     case SIGINT:
+      pass_on_signal(number);
       if (ending_ != Ending::None) {
         log(LogLevel::Notice, "got a second signal to end: ending at once");
         end(Ending::AtOnce);
@@ -286,6 +320,7 @@ void Daemon::on_signal(int number) {
       }
       return;
     case SIGQUIT:
+      pass_on_signal(number);
       log(LogLevel::Notice, "got SIGQUIT: ending at once");
       end(Ending::AtOnce);
       return;
@@ -293,11 +328,7 @@ void Daemon::on_signal(int number) {
       log(LogLevel::Warning,
           "got SIGUSR1, which is PAUSE in PgBouncer and nothing here: use PAUSE on the console");
       return;
-    case SIGUSR2:
-      log(LogLevel::Warning,
-          "got SIGUSR2, which is RESUME in PgBouncer and asks for an upgrade here: this release "
-          "cannot upgrade yet");
-      return;
+    case SIGUSR2: ask_for_upgrade(); return;
     default: return;
   }
 }

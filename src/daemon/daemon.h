@@ -14,7 +14,12 @@
 #include "base/helper_threads.h"
 #include "base/mailbox.h"
 #include "daemon/acceptor.h"
+#include "daemon/carry.h"
+#include "daemon/control_socket.h"
+#include "daemon/listeners.h"
 #include "daemon/service.h"
+#include "daemon/successor.h"
+#include "daemon/upgrade.h"
 #include "daemon/worker.h"
 #include "net/event.h"
 #include "net/resolver.h"
@@ -29,6 +34,8 @@ struct Options {
   std::string config_path;
   bool quiet = false;  // nothing to stderr
   int verbose = 0;
+  std::string program = {};  // what an upgrade starts
+  int take_over = -1;        // the channel to the process that this one is to succeed
 };
 
 // Reads the configuration and the users that it names.
@@ -59,9 +66,34 @@ class Daemon final : private net::EventHandler {
   Ending ending() const { return ending_; }
   // Runs `visit` on each worker, on that worker's thread, one after the other, and waits.
   void visit_workers(const std::function<void(Worker&)>& visit);
+  void visit_worker(std::size_t index, const std::function<void(Worker&)>& visit);
+  // Starts an upgrade; `done` is called once, with the verdict. Error: refused, and why.
+  Result<> upgrade(Upgrade::Done done);
+  // Verdicts of this process and of those before it, oldest first.
+  const std::vector<Verdict>& verdicts() const { return verdicts_; }
+  void add_verdict(Verdict verdict);
+  // A setting was changed until the next reload.
+  void remember_set(std::string key, std::string value);
+
+  // For Upgrade, on the main thread.
+  void pause_accepting(bool paused);
+  ProcessRecord describe();
+  std::vector<int> listening_fds() const { return listening_fds_; }
+  int control_fd() const { return control_ ? control_->fd() : -1; }
+  void hand_on(pid_t successor);
+  void take_back(std::vector<Lane>& lanes, std::vector<std::vector<session::Image>> images);
+  void upgrade_ended(Upgrade& upgrade);
+  // For Successor, on the main thread.
+  Result<> take_state(const ProcessRecord& process);
+  Result<Listeners> listeners_from(const ProcessRecord& process, std::vector<UniqueFd> passed);
+  void accept_on(Worker& home, Listeners listeners);  // on `home`'s thread
+  void adopt_control(UniqueFd fd);
+  void become_main();
 
   // From any thread.
   void post(Task task) { mailbox_.post(std::move(task)); }
+  void cancel_here(const std::string& key);
+  bool is_ending() const { return shared_.shutting_down; }
 
   const session::RulesRef& rules() const { return rules_; }
   session::Shared& shared() { return shared_; }
@@ -74,6 +106,9 @@ class Daemon final : private net::EventHandler {
 
   // Called every kTick on the main thread, for commands that wait for something.
   std::function<void()> on_tick;
+  // What the operator's side carries over an upgrade.
+  std::function<std::string()> save_console;
+  std::function<void(std::string_view)> load_console;
 
  private:
   static constexpr Duration kTick = std::chrono::milliseconds(50);
@@ -96,6 +131,9 @@ class Daemon final : private net::EventHandler {
   void tick();
   Result<> read_configuration();
   void set_verbosity();
+  void start_workers(session::LocalDatabase& local);
+  void ask_for_upgrade();
+  void pass_on_signal(int number);
   void stop_accepting();
   bool finished();
   Figures figures();
@@ -122,8 +160,18 @@ class Daemon final : private net::EventHandler {
   std::vector<Worker*> workers_;
   std::unique_ptr<Acceptor> acceptor_;  // in the first worker's loop
   std::vector<std::thread> threads_;
+  std::vector<int> listening_fds_;       // the acceptor's
+  bool own_listeners_ = false;           // else they are the service manager's
   std::vector<std::string> unix_paths_;  // of sockets that we made
-  std::string pidfile_;                  // that we wrote
+  std::unique_ptr<ControlSocket> control_;
+  std::unique_ptr<Upgrade> upgrade_;      // while one is under way
+  std::unique_ptr<Successor> successor_;  // what this process was at its start
+  handoff::Channel to_successor_;         // while this process drains
+  bool main_ = false;                     // of the service, not a successor on trial
+  bool handed_on_ = false;
+  std::vector<Verdict> verdicts_;
+  std::vector<std::pair<std::string, std::string>> set_;  // by SET, since the last reload
+  std::string pidfile_;                                   // that we wrote
   Ending ending_ = Ending::None;
   Instant end_by_ = Instant::max();
   bool stopped_ = false;

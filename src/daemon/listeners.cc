@@ -137,6 +137,7 @@ Result<Listeners> open_own(const config::Settings& settings, std::vector<Bound> 
   if (all.fds.empty()) {
     return Error{ErrorCode::Config, "nothing to listen on: set listen_addr or unix_socket_dir"};
   }
+  all.ours = true;
   // All of them anew: what the configuration does not name any more leaves the store.
   notifier.remove(std::string(handoff::kOwnListener));
   for (const UniqueFd& fd : all.fds) {

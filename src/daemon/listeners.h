@@ -16,6 +16,7 @@ namespace doorman::daemon {
 struct Listeners {
   std::vector<UniqueFd> fds;
   std::vector<std::string> unix_paths;  // of sockets that are ours, so ours to remove
+  bool ours = false;                    // else the service manager's
 };
 
 // If the service manager passed sockets of its own, they are all, and where the configuration wants

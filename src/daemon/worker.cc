@@ -53,6 +53,11 @@ void Worker::turn(net::Wait wait) {
   serve();              // free servers meet those who wait
   if (after_turn != nullptr) after_turn(*this);
   reap_dead();  // what has closed is deleted, here and nowhere else
+  if (last_of_turn_) {
+    Task last = std::move(last_of_turn_);
+    last();
+    reap_dead();
+  }
   turn_ends();
   turns_.store(turns() + 1, std::memory_order_relaxed);
 }
@@ -63,6 +68,12 @@ void Worker::stop() {
 }
 
 void Worker::on_event(short /*what*/) { mailbox_.drain(); }
+
+void Worker::take_mail() {
+  turn_ends();  // the time is read again
+  mailbox_.drain();
+  reap_dead();
+}
 
 void Worker::wake(ClientSession& client) {
   auto& node = static_cast<ListNode<session::InReady>&>(client);
@@ -178,7 +189,10 @@ PoolPart* Worker::pool_part(const std::string& database, const std::string& user
 
 void Worker::cancel(const std::string& key) {
   const auto target = shared.cancel_keys.find(key);
-  if (!target) return;
+  if (!target) {
+    if (shared.cancel_elsewhere && !shared.cancel_keys.knows(key)) shared.cancel_elsewhere(key);
+    return;
+  }
   Worker* owner = all_[static_cast<std::size_t>(target->worker)];
   owner->post([owner, id = target->client, key] {
     if (ClientSession* client = owner->find_client(id)) {

@@ -40,6 +40,12 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   // Called at the end of each turn, when sessions may be taken out; for tests that move them.
   void (*after_turn)(Worker& worker) = nullptr;
 
+  // Runs `work` once, at the end of this turn, when nothing is under way in any session; on this
+  // worker's thread.
+  void at_end_of_turn(Task work) { last_of_turn_ = std::move(work); }
+  // Runs what others have posted; for who stands still.
+  void take_mail();
+
   // A connection that was accepted; on this worker's thread.
   void add_client(UniqueFd fd, const net::Address& peer);
   std::size_t client_count() const { return client_count_.load(std::memory_order_relaxed); }
@@ -63,6 +69,10 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   void each_server(Visit visit) {
     for (auto& [id, server] : servers_) visit(*server);
   }
+  template <class Visit>
+  void each_cancel(Visit visit) {
+    for (auto& request : cancel_requests_) visit(*request);
+  }
   // Without those of the console.
   std::size_t pool_clients() const;
   std::size_t cancel_requests() const { return cancel_requests_.size(); }
@@ -72,6 +82,9 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   session::PoolPart* pool_part(const std::string& database, const std::string& user) override;
   void adopt(std::unique_ptr<session::ServerSession> server) override;
   void adopt(std::unique_ptr<session::ClientSession> client) override;
+  void adopt(std::unique_ptr<session::CancelRequest> request) {
+    cancel_requests_.push_back(std::move(request));
+  }
   void reap(session::ClientSession& client) override { dead_clients_.push_back(client.id()); }
   void reap(session::ServerSession& server) override { dead_servers_.push_back(server.id()); }
   void wake(session::ClientSession& client) override;
@@ -127,6 +140,7 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   std::vector<std::unique_ptr<session::CancelRequest>> cancel_requests_;
   IntrusiveList<session::ClientSession, session::InReady> ready_;
   std::vector<pool::Pool*> touched_;
+  Task last_of_turn_;
   std::vector<std::uint64_t> dead_clients_;
   std::vector<std::uint64_t> dead_servers_;
   std::atomic<std::size_t> client_count_ = 0;

@@ -52,6 +52,12 @@ std::optional<CancelTarget> CancelKeys::find(std::string_view key) {
   return found->second.target;
 }
 
+bool CancelKeys::knows(std::string_view key) const {
+  if (key.size() < 4) return false;
+  const std::lock_guard lock(mutex_);
+  return entries_.contains(read_u32(bytes_of(key).data()));
+}
+
 std::string CancelKeys::key_of(std::uint32_t process_id) const {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(process_id);

@@ -30,6 +30,8 @@ class CancelKeys {
   void withdraw(std::uint32_t process_id);
   // Who has the key; nobody also while its owner is between two workers.
   std::optional<CancelTarget> find(std::string_view key);
+  // A key of that process id was issued here, whatever its secret.
+  bool knows(std::string_view key) const;
   std::string key_of(std::uint32_t process_id) const;
   std::size_t size() const;
 

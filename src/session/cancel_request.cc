@@ -4,9 +4,17 @@
 
 #include <cerrno>
 
+#include "session/record_fields.h"
 #include "wire/message_writer.h"
 
 namespace doorman::session {
+
+namespace {
+
+// Never use a number again for something else.
+enum Tag : std::uint16_t { TagAddress = 1, TagKey = 2, TagServer = 3, TagSent = 4, TagSince = 5 };
+
+}  // namespace
 
 CancelRequest::CancelRequest(Host& host, const net::Address& address, std::string key,
                              std::uint64_t server)
@@ -15,6 +23,43 @@ CancelRequest::CancelRequest(Host& host, const net::Address& address, std::strin
       key_(std::move(key)),
       server_(server),
       started_at_(host.now()) {}
+
+std::string CancelRequest::save() const {
+  RecordWriter out;
+  out.text(TagAddress, save_address(address_));
+  out.text(TagKey, key_);
+  out.number(TagServer, server_);
+  out.number(TagSent, sent_ ? 1 : 0);
+  out.number(TagSince, to_number(started_at_));
+  return out.take();
+}
+
+Result<std::unique_ptr<CancelRequest>> CancelRequest::restored(Host& host, std::string_view record,
+                                                               UniqueFd fd) {
+  net::Address address;
+  std::string key;
+  std::uint64_t server = 0;
+  bool sent = false;
+  Instant since = host.now();
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    switch (field->tag) {
+      case TagAddress: address = load_address(field->value); break;
+      case TagKey: key = field->value; break;
+      case TagServer: server = field->number(); break;
+      case TagSent: sent = field->number() != 0; break;
+      case TagSince: since = to_instant(field->number()); break;
+      default: break;
+    }
+  }
+  auto request = std::make_unique<CancelRequest>(host, address, std::move(key), server);
+  request->started_at_ = since;
+  request->sent_ = sent;
+  request->stream_.assign(std::move(fd));
+  request->stream_.attach(host.loop, host.buffers, *request);
+  sent ? request->stream_.want_read(true) : request->stream_.want_write();
+  return request;
+}
 
 bool CancelRequest::start() {
   UniqueFd fd(::socket(address_.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

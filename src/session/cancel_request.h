@@ -4,8 +4,11 @@
 // Protocol: PostgreSQL documentation, "Canceling Requests in Progress".
 #pragma once
 
+#include <memory>
 #include <string>
+#include <string_view>
 
+#include "base/result.h"
 #include "net/address.h"
 #include "net/stream.h"
 #include "session/host.h"
@@ -16,6 +19,17 @@ class CancelRequest final : private net::EventHandler {
  public:
   // `server`: which server is to be told when this is over; 0: none.
   CancelRequest(Host& host, const net::Address& address, std::string key, std::uint64_t server);
+
+  // One that another process had begun, from its record.
+  static Result<std::unique_ptr<CancelRequest>> restored(Host& host, std::string_view record,
+                                                         UniqueFd fd);
+  std::string save() const;
+  int fd() const { return stream_.fd(); }
+  // Another process goes on with it.
+  void let_go() {
+    stream_.release().reset();
+    over_ = true;
+  }
 
   // False: it could not even begin, and is over.
   bool start();
@@ -31,7 +45,7 @@ class CancelRequest final : private net::EventHandler {
   const net::Address address_;
   const std::string key_;
   const std::uint64_t server_;
-  const Instant started_at_;
+  Instant started_at_;
   net::Stream stream_{UniqueFd()};
   bool sent_ = false;
   bool over_ = false;

@@ -32,11 +32,12 @@ enum Tag : std::uint16_t {
   TagQueryAt = 18,
   TagWaitingSince = 19,
   TagToldOfWaiting = 20,
+  TagLoginUser = 40,  // as whom it came
 };
 
 std::optional<ClientState> known_state(std::uint64_t number) {
   using enum ClientState;
-  for (const ClientState each : {Idle, Waiting, Preparing, Active}) {
+  for (const ClientState each : {Startup, Idle, Waiting, Preparing, Active, Console}) {
     if (number == static_cast<std::uint64_t>(each)) return each;
   }
   return std::nullopt;
@@ -48,8 +49,11 @@ std::string SessionRecords::save(const ClientSession& client) {
   RecordWriter out;
   out.number(TagId, client.id_);
   out.number(TagState, static_cast<std::uint64_t>(client.state_));
-  out.text(TagDatabase, client.part_->database());
-  out.text(TagUser, client.part_->user());
+  if (client.part_ != nullptr) {
+    out.text(TagDatabase, client.part_->database());
+    out.text(TagUser, client.part_->user());
+  }
+  out.text(TagLoginUser, client.local_user_);
   out.text(TagFramer, save_framer(client.framer_));
   out.number(TagDiscarding, client.discarding_ ? 1 : 0);
   out.number(TagSkippingToSync, client.skipping_to_sync_ ? 1 : 0);
@@ -57,7 +61,7 @@ std::string SessionRecords::save(const ClientSession& client) {
   out.bytes(TagUnsent, client.stream_.unsent_bytes());
   out.text(TagPeer, save_address(client.peer_));
   out.text(TagCancelKey, client.host_->shared.cancel_keys.key_of(client.process_id_));
-  out.text(TagParameters, save_parameters(client.parameters_->all()));
+  if (client.parameters_) out.text(TagParameters, save_parameters(client.parameters_->all()));
   if (client.statements_) {
     client.statements_->each(
         [&](const ClientStatement& each) { out.text(TagStatement, save_client_statement(each)); });
@@ -83,6 +87,7 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
         client.state_ = *state;
         break;
       }
+      case TagLoginUser: client.local_user_ = field->value; break;
       case TagFramer: client.framer_ = load_framer(field->value); break;
       case TagDiscarding: client.discarding_ = field->number() != 0; break;
       case TagSkippingToSync: client.skipping_to_sync_ = field->number() != 0; break;
@@ -111,8 +116,24 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
       default: break;  // a later release knows it
     }
   }
-  if (!client.parameters_) return Error{ErrorCode::Protocol, "a client has no parameters"};
+  if (client.part_ != nullptr && !client.parameters_) {
+    return Error{ErrorCode::Protocol, "a client has no parameters"};
+  }
   return {};
+}
+
+bool SessionRecords::carriable(const ClientSession& client) {
+  switch (client.state_) {
+    case ClientState::Startup: return true;
+    case ClientState::Console: return !client.awaits_console_;
+    case ClientState::Idle:
+    case ClientState::Waiting:
+    case ClientState::Preparing:
+    case ClientState::Active: return !client.logging_in();
+    case ClientState::Authenticating:
+    case ClientState::Closing: break;
+  }
+  return false;
 }
 
 Result<Image> SessionRecords::take_out(ClientSession& client) {
@@ -122,12 +143,24 @@ Result<Image> SessionRecords::take_out(ClientSession& client) {
   if (client.server_ != nullptr && client.server_->cancels_ > 0) {
     return Error{ErrorCode::Limit, "a client cannot be moved while its query is being cancelled"};
   }
-  Image image;
-  image.client = save(client);
+  std::string client_record = save(client);
+  std::string server_record = client.server_ != nullptr ? save(*client.server_) : std::string();
   client.host_->shared.cancel_keys.depart(client.process_id_);
+  Image image = detach(client);
+  image.client = std::move(client_record);
+  image.server = std::move(server_record);
+  return image;
+}
+
+Image SessionRecords::let_go(ClientSession& client) {
+  if (client.process_id_ != 0) client.host_->shared.cancel_keys.withdraw(client.process_id_);
+  return detach(client);
+}
+
+Image SessionRecords::detach(ClientSession& client) {
+  Image image;
   if (ServerSession* server = std::exchange(client.server_, nullptr)) {
     server->client_ = nullptr;
-    image.server = save(*server);
     take_out(*server, image);
   }
   if (client.state_ == ClientState::Waiting) client.part_->pool.forget(client);
@@ -143,63 +176,123 @@ Result<Image> SessionRecords::take_out(ClientSession& client) {
   return image;
 }
 
+// The session without its socket. What cannot be leaves nothing behind.
 Result<std::unique_ptr<ClientSession>> SessionRecords::load_client(Host& host, Image& image) {
   std::uint64_t id = 0;
+  std::uint64_t state = 0;
   std::string database;
   std::string user;
-  std::string_view unsent;
+  std::string login_user;
   RecordReader reader(image.client);
   while (auto field = TRY(reader.next())) {
     if (field->tag == TagId) id = field->number();
+    if (field->tag == TagState) state = field->number();
     if (field->tag == TagDatabase) database = field->value;
     if (field->tag == TagUser) user = field->value;
-    if (field->tag == TagUnsent) unsent = field->value;
+    if (field->tag == TagLoginUser) login_user = field->value;
   }
-  PoolPart* part = host.pool_part(database, user);
-  if (id == 0 || part == nullptr) {
-    return Error{ErrorCode::Protocol, "a client belongs to no pool: " + database + "/" + user};
+  if (id == 0) return Error{ErrorCode::Protocol, "a client has no number"};
+  auto client = std::make_unique<ClientSession>(host, UniqueFd(), id);
+  const bool of_no_pool = state == static_cast<std::uint64_t>(ClientState::Startup) ||
+                          state == static_cast<std::uint64_t>(ClientState::Console);
+  if (!of_no_pool) {
+    PoolPart* part = host.pool_part(database, user);
+    if (part == nullptr) {
+      return Error{ErrorCode::Protocol, "a client belongs to no pool: " + database + "/" + user};
+    }
+    pool::Registry& registry = host.shared.registry;
+    if (!image.client_charge) image.client_charge = pool::Charge(registry.clients, 0);
+    if (!image.database_charge) {
+      image.database_charge = pool::Charge(registry.database(database).clients, 0);
+    }
+    if (!image.user_charge) image.user_charge = pool::Charge(registry.user(login_user).clients, 0);
+    client->join_pool(*part, std::move(image.database_charge), std::move(image.user_charge));
+    client->set_charge(std::move(image.client_charge));
   }
-  auto client = std::make_unique<ClientSession>(host, std::move(image.client_fd), id);
-  client->join_pool(*part, std::move(image.database_charge), std::move(image.user_charge));
-  client->set_charge(std::move(image.client_charge));
   const auto read = read_client(*client, image.client);
   const bool linked = has_server(client->state_);
-  if (!read || linked == image.server.empty()) {
-    client->state_ = ClientState::Idle;
-    client->close("its record cannot be right");
-    if (!read) return read.error();
-    return Error{ErrorCode::Protocol, "a client's record and its server's do not fit"};
-  }
-  client->stream_.attach(host.loop, host.buffers, *client);
-  client->stream_.keep_unsent(bytes_of(unsent));
-  return client;
+  if (read && linked != image.server.empty()) return client;
+  client->state_ = ClientState::Idle;
+  client->close("");
+  if (!read) return read.error();
+  return Error{ErrorCode::Protocol, "a client's record and its server's do not fit"};
 }
 
-Result<> SessionRecords::put_in(Host& host, Image image) {
-  std::unique_ptr<ClientSession> client = TRY(load_client(host, image));
+void SessionRecords::join(std::unique_ptr<ClientSession> client, const Image& image) {
+  Host& host = *client->host_;
   ClientSession& joined = *client;
-  if (!image.server.empty()) {
-    auto server = load_server(host, *joined.part_, image);
-    if (!server) {
-      joined.close("its server cannot be taken over");
-      host.adopt(std::move(client));
-      return server.take_error();
-    }
-    ServerSession& held = **server;
-    joined.server_ = &held;
-    held.client_ = &joined;
-    joined.slot_->peer_id.store(held.id_, std::memory_order_relaxed);
-    held.slot_->peer_id.store(joined.id_, std::memory_order_relaxed);
-    held.stream_.want_read(!joined.output_blocked());
-    host.adopt(server.take());
+  std::string_view unsent;
+  RecordReader reader(image.client);
+  for (auto field = reader.next(); field && *field; field = reader.next()) {
+    if ((*field)->tag == TagUnsent) unsent = (*field)->value;
   }
-  joined.slot_->state.store(static_cast<std::uint8_t>(joined.state_), std::memory_order_release);
   host.adopt(std::move(client));
+  joined.slot_->state.store(static_cast<std::uint8_t>(joined.state_), std::memory_order_release);
+  if (joined.state_ == ClientState::Startup) {
+    joined.start();
+  } else {
+    joined.stream_.attach(host.loop, host.buffers, joined);
+  }
+  joined.stream_.keep_unsent(bytes_of(unsent));
+  if (ServerSession* held = joined.server_) {
+    joined.slot_->peer_id.store(held->id_, std::memory_order_relaxed);
+    held->slot_->peer_id.store(joined.id_, std::memory_order_relaxed);
+    held->stream_.want_read(!joined.output_blocked());
+  }
   if (joined.state_ == ClientState::Waiting) joined.part_->pool.rejoin(joined);
   joined.resume_reading();
   if (joined.inbox_) host.wake(joined);
   if (std::exchange(joined.cancel_wanted_, false)) joined.request_cancel();
+}
+
+Result<> SessionRecords::put_in(Host& host, Image image) {
+  if (image.client.empty()) {
+    PoolPart* part = TRY(part_of_server(host, image.server));
+    std::unique_ptr<ServerSession> server = TRY(load_server(host, *part, image));
+    server->stream_.assign(std::move(image.server_fd));
+    join(std::move(server), image);
+    return {};
+  }
+  std::unique_ptr<ClientSession> client = TRY(load_client(host, image));
+  if (!image.server.empty()) {
+    auto server = load_server(host, *client->part_, image);
+    if (!server) {
+      let_go(*client);
+      return server.take_error();
+    }
+    (*server)->stream_.assign(std::move(image.server_fd));
+    client->server_ = server->get();
+    (*server)->client_ = client.get();
+    join(server.take(), image);
+  }
+  client->stream_.assign(std::move(image.client_fd));
+  join(std::move(client), image);
   return {};
+}
+
+Result<> SessionRecords::check(Host& host, Image image) {
+  std::unique_ptr<ClientSession> client;
+  PoolPart* part = nullptr;
+  if (!image.client.empty()) {
+    client = TRY(load_client(host, image));
+    part = client->part_;
+  } else {
+    part = TRY(part_of_server(host, image.server));
+  }
+  Result<> outcome;
+  if (!image.server.empty()) {
+    auto server = load_server(host, *part, image);
+    if (server) {
+      let_go(**server);
+    } else {
+      outcome = server.take_error();
+    }
+  }
+  if (client) {
+    if (client->state_ == ClientState::Waiting) client->state_ = ClientState::Idle;  // not in line
+    let_go(*client);
+  }
+  return outcome;
 }
 
 }  // namespace doorman::session

@@ -67,6 +67,8 @@ struct Shared {
   CancelKeys& cancel_keys;
   PasswordWork& passwords;
   net::Resolver& resolver;
+  // A cancel request with a key of nobody here; from any thread. Empty: nobody else may know it.
+  std::function<void(const std::string&)> cancel_elsewhere = {};
   std::atomic<std::uint64_t> next_id = 1;  // of sessions, clients and servers alike
   std::atomic<bool> shutting_down = false;
 };

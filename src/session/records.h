@@ -3,7 +3,8 @@
 //
 // A session can be taken out at the end of any turn, in the middle of a transaction, of a pipeline
 // or of a COPY. What is not in a record may be lost: log lines under way, the pace of its timers.
-// Clients that are still logging in, and sessions with the console, are not taken out yet.
+// Not carried: clients in the middle of an authentication, servers that log in, and who waits for
+// the console's answer.
 //
 // A record is fields by tag (base/record.h). The reader distrusts it: what cannot be is an Error,
 // and costs that one session.
@@ -21,9 +22,9 @@
 
 namespace doorman::session {
 
-// A client and the server that it holds, between two owners.
+// A client and the server that it holds, or a server alone, between two owners.
 struct Image {
-  std::string client;  // its record
+  std::string client;  // its record; empty: a server alone
   UniqueFd client_fd;
   std::string server;  // empty: it held none
   UniqueFd server_fd;
@@ -43,17 +44,30 @@ struct SessionRecords {
   // socket and are deleted at the end of the turn. Error: it cannot be moved now, nothing changed.
   static Result<Image> take_out(ClientSession& client);
 
-  // Builds them again on `host`, where they go on. After an Error their connections are closed.
+  // Builds them again on `host`, where they go on. After an Error the image's descriptors are
+  // closed, without a word to the peers: another process may have them, too.
   static Result<> put_in(Host& host, Image image);
+  // Whether put_in() could; `image` needs no descriptors.
+  static Result<> check(Host& host, Image image);
+
+  // Whether save() can write it, for another process.
+  static bool carriable(const ClientSession& client);
+  static bool carriable(const ServerSession& server);
+  // Takes a session that was saved out of its worker, and says nothing to its peers. For a client,
+  // the server that it holds comes with it.
+  static Image let_go(ClientSession& client);
+  static Image let_go(ServerSession& server);
 
  private:
   static Result<std::unique_ptr<ClientSession>> load_client(Host& host, Image& image);
   static Result<std::unique_ptr<ServerSession>> load_server(Host& host, PoolPart& part,
                                                             Image& image);
+  static Result<PoolPart*> part_of_server(Host& host, const std::string& record);
+  static Image detach(ClientSession& client);
+  static void join(std::unique_ptr<ClientSession> client, const Image& image);
+  static void join(std::unique_ptr<ServerSession> server, const Image& image);
   static Result<> read_client(ClientSession& client, const std::string& record);
   static Result<> read_server(ServerSession& server, const std::string& record);
-  static void attach(ClientSession& client);
-  static void attach(ServerSession& server);
   static void take_out(ServerSession& server, Image& image);
 };
 

@@ -34,6 +34,10 @@ enum Tag : std::uint16_t {
   TagCreatedAt = 21,
   TagLinkedAt = 22,
   TagStateSince = 23,
+  TagDatabase = 40,
+  TagUser = 41,
+  TagIdleSince = 42,
+  TagCancels = 43,
 
   TagAwaits = 1,
   TagDeliver = 2,
@@ -51,6 +55,9 @@ enum Flag : std::uint64_t {
   FlagOpenBatch = 64,
   FlagEnded = 128,
   FlagAdopting = 256,
+  FlagOrphaned = 1 << 16,
+  FlagHalfMessage = 1 << 17,
+  FlagConnectQuery = 1 << 18,
 };
 
 std::string save_reply(const Reply& reply) {
@@ -90,6 +97,8 @@ std::string SessionRecords::save(const ServerSession& server) {
   RecordWriter out;
   out.number(TagId, server.id_);
   out.number(TagState, static_cast<std::uint64_t>(server.state_));
+  out.text(TagDatabase, server.part_->database());
+  out.text(TagUser, server.part_->user());
   out.text(TagAddress, save_address(server.address_));
   out.text(TagCancelKey, server.cancel_key_);
   out.text(TagWelcome, save_parameters(server.welcome_->reported));
@@ -108,11 +117,14 @@ std::string SessionRecords::save(const ServerSession& server) {
   if (server.skipping_) flags |= FlagSkipping;
   if (server.copying_in_) flags |= FlagCopyingIn;
   if (server.release_after_pass_) flags |= FlagReleaseAfterPass;
-  if (server.outdated_) flags |= FlagOutdated;
+  if (server.close_needed()) flags |= FlagOutdated;
   if (server.fresh_) flags |= FlagFresh;
   if (server.open_batch_) flags |= FlagOpenBatch;
   if (server.ended_) flags |= FlagEnded;
   if (server.adopting_) flags |= FlagAdopting;
+  if (server.orphaned_) flags |= FlagOrphaned;
+  if (server.half_message_) flags |= FlagHalfMessage;
+  if (server.runs_connect_query_) flags |= FlagConnectQuery;
   out.number(TagFlags, flags);
   if (server.inbox_) out.bytes(TagInbox, server.inbox_->bytes());
   out.bytes(TagUnsent, server.stream_.unsent_bytes());
@@ -126,6 +138,8 @@ std::string SessionRecords::save(const ServerSession& server) {
   out.number(TagCreatedAt, to_number(server.created_at));
   out.number(TagLinkedAt, to_number(server.linked_at_));
   out.number(TagStateSince, to_number(server.state_since_));
+  out.number(TagIdleSince, to_number(server.idle_since));
+  out.number(TagCancels, server.cancels_);
   return out.take();
 }
 
@@ -166,6 +180,9 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
         server.open_batch_ = (flags & FlagOpenBatch) != 0;
         server.ended_ = (flags & FlagEnded) != 0;
         server.adopting_ = (flags & FlagAdopting) != 0;
+        server.orphaned_ = (flags & FlagOrphaned) != 0;
+        server.half_message_ = (flags & FlagHalfMessage) != 0;
+        server.runs_connect_query_ = (flags & FlagConnectQuery) != 0;
         break;
       }
       case TagInbox:
@@ -184,6 +201,8 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
       case TagCreatedAt: server.created_at = to_instant(field->number()); break;
       case TagLinkedAt: server.linked_at_ = to_instant(field->number()); break;
       case TagStateSince: server.state_since_ = to_instant(field->number()); break;
+      case TagIdleSince: server.idle_since = to_instant(field->number()); break;
+      case TagCancels: server.cancels_ = static_cast<std::uint8_t>(field->number()); break;
       default: break;  // a later release knows it
     }
   }
@@ -203,36 +222,77 @@ void SessionRecords::take_out(ServerSession& server, Image& image) {
   server.host_->reap(server);
 }
 
+bool SessionRecords::carriable(const ServerSession& server) {
+  if (!logged_in(server.state_) || !server.welcome_) return false;
+  return server.client_ == nullptr || carriable(*server.client_);
+}
+
+Image SessionRecords::let_go(ServerSession& server) {
+  Image image;
+  take_out(server, image);
+  return image;
+}
+
+Result<PoolPart*> SessionRecords::part_of_server(Host& host, const std::string& record) {
+  std::string database;
+  std::string user;
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    if (field->tag == TagDatabase) database = field->value;
+    if (field->tag == TagUser) user = field->value;
+  }
+  PoolPart* part = host.pool_part(database, user);
+  if (part != nullptr) return part;
+  return Error{ErrorCode::Protocol, "a server belongs to no pool: " + database + "/" + user};
+}
+
+// The session without its socket. What cannot be leaves nothing behind.
 Result<std::unique_ptr<ServerSession>> SessionRecords::load_server(Host& host, PoolPart& part,
                                                                    Image& image) {
   std::uint64_t id = 0;
-  std::uint64_t state = 0;
-  std::string_view unsent;
+  auto state = static_cast<std::uint64_t>(ServerState::Closing);
   RecordReader reader(image.server);
   while (auto field = TRY(reader.next())) {
     if (field->tag == TagId) id = field->number();
     if (field->tag == TagState) state = field->number();
-    if (field->tag == TagUnsent) unsent = field->value;
   }
-  if (id == 0 || state != static_cast<std::uint64_t>(ServerState::Active)) {
-    return Error{ErrorCode::Protocol, "a server that a client holds is in no such state"};
+  const auto held = static_cast<std::uint64_t>(ServerState::Active);
+  const bool linked = !image.client.empty();
+  if (id == 0 || state >= static_cast<std::uint64_t>(ServerState::Closing) ||
+      !logged_in(static_cast<ServerState>(state)) || (state == held) != linked) {
+    return Error{ErrorCode::Protocol, "a server is in no state that can be"};
   }
+  if (!image.server_charge) image.server_charge = part.pool.shared().charge({});
   auto server = std::make_unique<ServerSession>(host, part, std::move(image.server_charge), id);
-  server->state_ = ServerState::Active;
-  server->stream_.assign(std::move(image.server_fd));
+  server->state_ = static_cast<ServerState>(state);
   if (auto read = read_server(*server, image.server); !read) {
-    server->fail("", "its record cannot be right");
-    host.adopt(std::move(server));
+    let_go(*server);
     return read.error();
   }
-  server->stream_.attach(host.loop, host.buffers, *server);
-  server->stream_.keep_unsent(bytes_of(unsent));
-  server->slot_->state.store(static_cast<std::uint8_t>(ServerState::Active),
-                             std::memory_order_release);
-  server->slot_->transaction.store(static_cast<std::uint8_t>(server->status_),
-                                   std::memory_order_release);
-  if (!part.welcome) part.welcome = server->welcome_;
   return server;
+}
+
+void SessionRecords::join(std::unique_ptr<ServerSession> server, const Image& image) {
+  Host& host = *server->host_;
+  ServerSession& joined = *server;
+  PoolPart& part = *joined.part_;
+  std::string_view unsent;
+  RecordReader reader(image.server);
+  for (auto field = reader.next(); field && *field; field = reader.next()) {
+    if ((*field)->tag == TagUnsent) unsent = (*field)->value;
+  }
+  host.adopt(std::move(server));
+  joined.stream_.attach(host.loop, host.buffers, joined);
+  joined.stream_.keep_unsent(bytes_of(unsent));
+  joined.slot_->state.store(static_cast<std::uint8_t>(joined.state_), std::memory_order_release);
+  joined.slot_->transaction.store(static_cast<std::uint8_t>(joined.status_),
+                                  std::memory_order_release);
+  if (!part.welcome) part.welcome = joined.welcome_;
+  if (joined.state_ == ServerState::Idle) {
+    const Instant since = joined.idle_since;
+    part.pool.add_idle(joined, since);
+  }
+  if (joined.client_ == nullptr) joined.stream_.want_read(true);
 }
 
 }  // namespace doorman::session

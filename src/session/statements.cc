@@ -52,6 +52,16 @@ std::size_t StatementRegistry::size() const {
   return by_id_.size();
 }
 
+std::uint64_t StatementRegistry::next_id() const {
+  const std::lock_guard lock(mutex_);
+  return next_id_;
+}
+
+void StatementRegistry::begin_at(std::uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  next_id_ = std::max(next_id_, id);
+}
+
 ClientStatementRef ClientStatements::find(std::string_view name) const {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : found->second;

@@ -30,6 +30,9 @@ class StatementRegistry {
   // another text has the number. Where the text has got a new number since, both live on.
   StatementRef restore(std::uint64_t id, std::string_view body);
   std::size_t size() const;
+  // Numbers below are another process's, whose statements come one by one.
+  std::uint64_t next_id() const;
+  void begin_at(std::uint64_t id);
 
  private:
   struct Entry {

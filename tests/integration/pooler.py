@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 
 import psycopg
 
@@ -59,6 +60,7 @@ class Pooler:
         self.arguments = arguments
         self.files = files
         self.process = None
+        self.predecessors = []
         # The unprivileged user may not reach the build folder (a clone in /root, say).
         self.program = os.path.join(self.folder, "pg_doorman")
         shutil.copy(binary(), self.program)
@@ -109,6 +111,30 @@ class Pooler:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def upgrade(self, expected=0):
+        """Runs `pg_doorman upgrade` and follows the successor. Returns what it said."""
+        before = self.process
+        done = subprocess.run([self.program, "upgrade", self.ini], capture_output=True, text=True,
+                              timeout=60, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode == expected, f"{said}\n{self.read_log()[-3000:]}"
+        if expected == 0:
+            self.follow(before)
+        return said
+
+    def follow(self, before):
+        """The process that the pidfile names is the pooler now."""
+        path = pathlib.Path(self.settings["pidfile"])
+
+        def successor():
+            pid = int(path.read_text(encoding="utf8") or 0)
+            return pid if pid not in (0, before.pid) else None
+
+        pid = process.until(successor, "the pidfile names a successor", patience=30)
+        self.process = process.Stranger(pid)
+        if isinstance(before, subprocess.Popen):
+            self.predecessors.append(before)
 
     def reload(self):
         self.write()

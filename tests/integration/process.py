@@ -8,6 +8,7 @@ import os
 import pwd
 import random
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -80,6 +81,30 @@ def start(command, log, env=None, cwd="/", files=None):
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                 env=env, cwd=cwd, start_new_session=True,
                                 preexec_fn=in_child, **options)
+
+
+class Stranger:
+    """A process that is no child of ours, with as much of Popen as stop() and the pooler need."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.returncode = None
+        self.pidfd = os.pidfd_open(pid)
+
+    def poll(self):
+        if self.returncode is None and select.select([self.pidfd], [], [], 0)[0]:
+            self.returncode = 0  # nobody but its parent learns more
+            os.close(self.pidfd)
+        return self.returncode
+
+    def wait(self, patience):
+        if self.returncode is None and not select.select([self.pidfd], [], [], patience)[0]:
+            raise subprocess.TimeoutExpired("a process that was started by another one", patience)
+        return self.poll()
+
+    def send_signal(self, number):
+        if self.returncode is None:
+            signal.pidfd_send_signal(self.pidfd, number)
 
 
 def stop(process, signals=(signal.SIGTERM,), patience=15.0):

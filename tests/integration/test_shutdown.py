@@ -164,10 +164,9 @@ def test_ends_while_names_and_passwords_are_worked_on(postgres, pooler):
         client.close()
 
 
-def test_user_signals_do_no_harm(pooler):
+def test_user_signal_does_no_harm(pooler):
     peer = pooler()
     with wire.connect(peer) as connection:
-        for number in (signal.SIGUSR1, signal.SIGUSR2):
-            peer.signal(number)
-            process.until(lambda n=number: n.name in peer.read_log(), "it says what that means")
+        peer.signal(signal.SIGUSR1)
+        process.until(lambda: "SIGUSR1" in peer.read_log(), "it says what that means")
         assert connection.rows("select 1") == ["1"]

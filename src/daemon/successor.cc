@@ -1,0 +1,184 @@
+#include "daemon/successor.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+
+#include "base/log.h"
+#include "base/record.h"
+#include "daemon/daemon.h"
+#include "daemon/upgrade.h"
+#include "daemon/versions.h"
+
+namespace doorman::daemon {
+
+using handoff::Channel;
+using handoff::Mapped;
+using handoff::Message;
+using handoff::MessageKind;
+
+void refuse_to_succeed(int fd, std::string_view reason) {
+  Channel channel{UniqueFd(fd)};
+  RecordWriter out;
+  out.text(1, reason);
+  static_cast<void>(static_cast<bool>(
+      channel.send(MessageKind::Refused, out.record(), clock_now() + std::chrono::seconds(1))));
+}
+
+Successor::Successor(Daemon& daemon, net::EventLoop& loop, UniqueFd fd)
+    : daemon_(daemon), loop_(loop), channel_(std::move(fd)) {}
+
+// No destructor runs: one of them would shut down sockets that the old process goes on with.
+void Successor::give_up(const Error& error) {
+  log(LogLevel::Error, "upgrade: cannot take over: {}", error.message);
+  RecordWriter out;
+  out.text(1, error.message);
+  static_cast<void>(static_cast<bool>(
+      channel_.send(MessageKind::Refused, out.record(), clock_now() + kSayLimit)));
+  stop_log();
+  ::_exit(1);
+}
+
+void Successor::take_over() {
+  const Versions mine = {
+      .program = PG_DOORMAN_VERSION, .records = kRecords, .oldest = kOldestRecords};
+  must(channel_.send(MessageKind::Hello, save(mine), clock_now() + kSayLimit));
+  for (;;) {
+    Message message = must(channel_.receive(clock_now() + kPatience));
+    if (message.kind == MessageKind::Rehearse) {
+      rehearse(std::move(message));
+    } else if (message.kind == MessageKind::Carry) {
+      build(std::move(message));
+      break;
+    } else {
+      give_up({ErrorCode::Protocol, "the old process speaks another language"});
+    }
+  }
+  net::EventHandler& handler = *this;
+  event_ = std::make_unique<net::IoEvent>(loop_, channel_.fd(), EV_READ, handler);
+  event_->enable();
+}
+
+void Successor::rehearse(Message message) {
+  if (message.fds.size() != 1) give_up({ErrorCode::Protocol, "a snapshot is missing"});
+  const Mapped records = must(Mapped::of(message.fds.front().get()));
+  std::size_t none = 0;
+  std::vector<Piece> pieces = must(read_lane(records.text(), nullptr, none));
+  Built built;
+  daemon_.visit_worker(0,
+                       [&](Worker& worker) { built = check_sessions(worker, std::move(pieces)); });
+  must(channel_.send(MessageKind::Rehearsed,
+                     save(Loss{.count = built.refused.size(), .reason = built.reason}),
+                     clock_now() + kSayLimit));
+}
+
+std::vector<UniqueFd> Successor::receive_sockets(std::size_t count, Instant by) {
+  std::vector<UniqueFd> all;
+  all.reserve(count);
+  while (all.size() < count) {
+    Message message = must(channel_.expect(MessageKind::Sockets, by));
+    for (UniqueFd& each : message.fds) all.push_back(std::move(each));
+    must(channel_.send(MessageKind::SocketsTaken, {}, by));
+  }
+  return all;
+}
+
+void Successor::build(Message message) {
+  const Instant by = clock_now() + kPatience;
+  auto& fds = message.fds;
+  if (fds.empty()) give_up({ErrorCode::Protocol, "the process's record is missing"});
+  const Mapped record = must(Mapped::of(fds.front().get()));
+  const ProcessRecord process = must(load_process(record.text()));
+  const std::size_t first_lane = 1 + process.listeners + (process.control_socket ? 1 : 0);
+  if (fds.size() != first_lane + process.lanes) {
+    give_up({ErrorCode::Protocol, "descriptors are missing"});
+  }
+  must(daemon_.take_state(process));
+  std::vector<UniqueFd> passed;
+  for (std::size_t i = 1; i <= process.listeners; ++i) passed.push_back(std::move(fds[i]));
+  Listeners listeners = must(daemon_.listeners_from(process, std::move(passed)));
+
+  std::vector<UniqueFd> sockets = receive_sockets(process.fds, by);
+  std::vector<Mapped> maps;
+  const std::size_t workers = daemon_.workers().size();
+  std::vector<std::vector<Piece>> of_worker(workers);
+  std::size_t next_fd = 0;
+  std::size_t next_worker = 0;
+  for (std::size_t i = first_lane; i < fds.size(); ++i) {
+    maps.push_back(must(Mapped::of(fds[i].get())));
+    for (Piece& piece : must(read_lane(maps.back().text(), &sockets, next_fd))) {
+      of_worker[next_worker++ % workers].push_back(std::move(piece));
+    }
+  }
+  Taken taken;
+  std::mutex mutex;  // of `taken`
+  {
+    // Until it is destroyed no worker reads or writes.
+    const std::unique_ptr<Halt> halt = must(Halt::of(daemon_.workers(), by));
+    halt->each([&](Worker& worker) {
+      const auto index = static_cast<std::size_t>(worker.worker);
+      Built built = build_sessions(worker, std::move(of_worker[index]));
+      const std::lock_guard lock(mutex);
+      taken.clients += built.clients;
+      taken.servers += built.servers;
+      if (taken.reason.empty()) taken.reason = built.reason;
+      taken.refused.merge(built.refused);
+    });
+    must(channel_.send(MessageKind::Carried, save(taken), clock_now() + kSayLimit));
+    must(channel_.expect(MessageKind::Go, by));
+    halt->each([&](Worker& worker) {
+      if (worker.worker == 0) daemon_.accept_on(worker, std::move(listeners));
+    });
+  }
+  if (process.control_socket) daemon_.adopt_control(std::move(fds[first_lane - 1]));
+  if (!channel_.send(MessageKind::Serving, {}, clock_now() + kSayLimit)) on_its_own();
+  log(LogLevel::Notice, "upgrade: {} clients and {} servers were taken over", taken.clients,
+      taken.servers);
+}
+
+// ---- Afterwards -------------------------------------------------------------------------------
+
+void Successor::on_event(short /*what*/) {
+  auto message = channel_.receive(clock_now() + kSayLimit);
+  if (message) {
+    on_message(message.take());
+    return;
+  }
+  event_.reset();
+  channel_.close();
+  on_its_own();  // the old process is gone
+}
+
+void Successor::on_message(Message message) {
+  switch (message.kind) {
+    case MessageKind::Ping:
+      daemon_.visit_workers([](Worker& /*worker*/) {});  // each comes to the end of its turn
+      static_cast<void>(
+          static_cast<bool>(channel_.send(MessageKind::Pong, {}, clock_now() + kSayLimit)));
+      return;
+    case MessageKind::Done:
+      if (auto verdict = load_verdict(message.body)) daemon_.add_verdict(verdict.take());
+      on_its_own();
+      static_cast<void>(
+          static_cast<bool>(channel_.send(MessageKind::Pong, {}, clock_now() + kSayLimit)));
+      return;
+    default: return;  // a later release says more
+  }
+}
+
+void Successor::on_its_own() {
+  if (main_) return;
+  main_ = true;
+  daemon_.become_main();
+}
+
+void Successor::ask_to_cancel(std::string_view key) {
+  if (channel_) {
+    static_cast<void>(
+        static_cast<bool>(channel_.send(MessageKind::Cancel, key, clock_now() + kSayLimit)));
+  }
+}
+
+}  // namespace doorman::daemon

@@ -1,0 +1,147 @@
+#include "daemon/versions.h"
+
+#include "base/record.h"
+#include "daemon/upgrade.h"
+
+namespace doorman::daemon {
+
+namespace {
+
+// Each record has its own numbers. Never use one again for something else.
+enum Tag : std::uint16_t {
+  TagProgram = 1,
+  TagRecords = 2,
+  TagOldest = 3,
+
+  TagCount = 1,
+  TagReason = 2,
+
+  TagClients = 1,
+  TagServers = 2,
+  TagRefused = 3,
+  TagWhy = 4,
+
+  TagDone = 1,
+  TagText = 2,
+  TagAt = 3,
+  TagFrom = 4,
+  TagTo = 5,
+  TagCarriedClients = 6,
+  TagCarriedServers = 7,
+  TagLeftBehind = 8,
+  TagPause = 9,
+};
+
+// As many as a message has room for: with more than that something is wrong altogether.
+constexpr std::size_t kMostRefused = 4000;
+
+}  // namespace
+
+std::string save(const Versions& versions) {
+  RecordWriter out;
+  out.text(TagProgram, versions.program);
+  out.number(TagRecords, versions.records);
+  out.number(TagOldest, versions.oldest);
+  return out.take();
+}
+
+Result<Versions> load_versions(std::string_view record) {
+  Versions versions;
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    if (field->tag == TagProgram) versions.program = field->value;
+    if (field->tag == TagRecords) versions.records = field->number();
+    if (field->tag == TagOldest) versions.oldest = field->number();
+  }
+  return versions;
+}
+
+Result<> compatible(const Versions& other) {
+  if (other.records < kOldestRecords || other.oldest > kRecords || other.records == 0) {
+    return Error{ErrorCode::Protocol, "pg_doorman " + other.program + " reads records of version " +
+                                          std::to_string(other.oldest) + " to " +
+                                          std::to_string(other.records) +
+                                          ", these are of version " + std::to_string(kRecords)};
+  }
+  return {};
+}
+
+std::string save(const Loss& loss) {
+  RecordWriter out;
+  out.number(TagCount, loss.count);
+  out.text(TagReason, loss.reason);
+  return out.take();
+}
+
+Result<Loss> load_loss(std::string_view record) {
+  Loss loss;
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    if (field->tag == TagCount) loss.count = field->number();
+    if (field->tag == TagReason) loss.reason = field->value;
+  }
+  return loss;
+}
+
+std::string save(const Taken& taken) {
+  RecordWriter out;
+  out.number(TagClients, taken.clients);
+  out.number(TagServers, taken.servers);
+  std::size_t listed = 0;
+  for (const std::uint64_t each : taken.refused) {
+    if (++listed <= kMostRefused) out.number(TagRefused, each);
+  }
+  out.text(TagWhy, taken.reason);
+  return out.take();
+}
+
+Result<Taken> load_taken(std::string_view record) {
+  Taken taken;
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    if (field->tag == TagClients) taken.clients = field->number();
+    if (field->tag == TagServers) taken.servers = field->number();
+    if (field->tag == TagRefused) taken.refused.insert(field->number());
+    if (field->tag == TagWhy) taken.reason = field->value;
+  }
+  if (taken.refused.size() >= kMostRefused) {
+    return Error{ErrorCode::Protocol, "the new process takes hardly any session: " + taken.reason};
+  }
+  return taken;
+}
+
+std::string save(const Verdict& verdict) {
+  RecordWriter out;
+  out.number(TagDone, verdict.done ? 1 : 0);
+  out.text(TagText, verdict.text);
+  out.number(TagAt, static_cast<std::uint64_t>(verdict.at));
+  out.text(TagFrom, verdict.from);
+  out.text(TagTo, verdict.to);
+  out.number(TagCarriedClients, verdict.clients);
+  out.number(TagCarriedServers, verdict.servers);
+  out.number(TagLeftBehind, verdict.left_behind);
+  out.number(TagPause, static_cast<std::uint64_t>(verdict.pause.count()));
+  return out.take();
+}
+
+Result<Verdict> load_verdict(std::string_view record) {
+  Verdict verdict;
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    switch (field->tag) {
+      case TagDone: verdict.done = field->number() != 0; break;
+      case TagText: verdict.text = field->value; break;
+      case TagAt: verdict.at = static_cast<std::int64_t>(field->number()); break;
+      case TagFrom: verdict.from = field->value; break;
+      case TagTo: verdict.to = field->value; break;
+      case TagCarriedClients: verdict.clients = field->number(); break;
+      case TagCarriedServers: verdict.servers = field->number(); break;
+      case TagLeftBehind: verdict.left_behind = field->number(); break;
+      case TagPause: verdict.pause = Duration(static_cast<Duration::rep>(field->number())); break;
+      default: break;
+    }
+  }
+  return verdict;
+}
+
+}  // namespace doorman::daemon
