@@ -127,7 +127,8 @@ void ClientSession::resume_reading() {
   const bool was_off = !stream_.wants_read();
   stream_.want_read(wanted);
   if (inbox_ && server_ != nullptr &&
-      (stalled_ ? server_->names_are_settled() : wanted && was_off)) {
+      (stalled_ ? server_->names_are_settled() && !server_->copy_is_unclear()
+                : wanted && was_off)) {
     host_->wake(*this);
   }
 }
@@ -210,8 +211,9 @@ bool ClientSession::take_without_server(const wire::Header& header, Bytes& input
     answer_sync();
     return true;
   }
-  static constexpr std::string_view kNothingToDo = "Hdcf";  // PostgreSQL ignores a late COPY, too
-  if (skipping_to_sync_ || kNothingToDo.find(header.type) != std::string_view::npos) {
+  static constexpr std::string_view kNothingToDo = "dcf";  // PostgreSQL ignores a late COPY, too
+  const bool good_flush = header.type == 'H' && header.length == 4;
+  if (skipping_to_sync_ || good_flush || kNothingToDo.find(header.type) != std::string_view::npos) {
     discard(header, input);
     return true;
   }

@@ -33,6 +33,10 @@ bool ClientSession::relay(const wire::Header& header, Bytes& input) {
     discard(header, input);
     return true;
   }
+  if (header.type != 'd' && header.type != 'c' && header.type != 'f' && header.type != 'H' &&
+      header.type != 'S' && header.type != 'X') {
+    server_->send_held_syncs();
+  }
   switch (header.type) {
     case 'Q':
       if (host_->settings().disable_pqexec) {
@@ -46,17 +50,25 @@ bool ClientSession::relay(const wire::Header& header, Bytes& input) {
       server_->expect({.awaits = Awaits::Query, .deliver = Deliver::Forward});
       break;
     case 'S':
+      if (server_->copy_is_unclear()) {
+        stalled_ = true;
+        return false;
+      }
+      if (server_->hold_sync()) {
+        discard(header, input);
+        return true;
+      }
       query_begins();
       server_->expect({.awaits = Awaits::Sync, .deliver = Deliver::Forward});
       break;
     case 'c':
-    case 'f':
-      if (!server_->replies().empty()) {
-        server_->expect({.awaits = Awaits::CopyEnd, .deliver = Deliver::Swallow});
-      }
+    case 'f': server_->copy_end_sent(); break;
+    case 'd': server_->copy_data_sent(); break;
+    case 'H':
+      if (header.length == 4) break;
+      query_begins();  // a wrong one: it gets an error
+      server_->expect({.awaits = Awaits::Execute, .deliver = Deliver::Forward});
       break;
-    case 'd':
-    case 'H': break;
     case 'X': close("client close request"); return false;
     case 'p':
       fail(wire::sqlstate::kProtocolViolation, "invalid frontend message type 112");

@@ -23,8 +23,15 @@ enum class Awaits : std::uint8_t {
   Execute,   // CommandComplete, PortalSuspended or EmptyQueryResponse
   Close,     // CloseComplete
   Sync,      // ReadyForQuery
-  CopyEnd    // nothing: where CopyDone or CopyFail was sent, for finding Syncs that a COPY ate
+  // These get no reply. They are for finding Syncs that a COPY has eaten, see server_copy.cc.
+  CopyEnd,   // CopyDone or CopyFail
+  CopyData,  // one or more
+  HeldSync   // a Sync that was not sent yet
 };
+
+inline bool is_copy_data(Awaits awaits) {
+  return awaits == Awaits::CopyData || awaits == Awaits::HeldSync;
+}
 
 enum class Deliver : std::uint8_t {
   Forward,  // the reply goes to the client

@@ -67,6 +67,12 @@ class ServerSession final : public pool::Server,
   bool adopt_parameters(const Parameters& wanted);
   // No Parse or Close of a client's name is under way since an earlier batch.
   bool names_are_settled() const { return names_pending_ == 0 || names_batch_ == batch_; }
+  // For what is sent while a COPY FROM STDIN may run, see server_copy.cc.
+  void copy_data_sent();
+  void copy_end_sent();
+  bool copy_is_unclear() const;
+  bool hold_sync();  // true: a Sync that comes now is not to be sent, or not yet
+  void send_held_syncs();
   void resume_reading();
   // Lets the server send the replies that it keeps until the next Sync: ours wait behind them.
   void hurry();
@@ -128,9 +134,14 @@ class ServerSession final : public pool::Server,
   void skip_to_sync();
   void undo(Reply& reply);
   void drop_front();
-  void forget_eaten_syncs(bool with_next);
   void pass_on(Bytes message);
   bool unexpected(char type);
+
+  // COPY FROM STDIN, see server_copy.cc.
+  std::size_t forget_eaten_syncs(bool with_next);
+  std::size_t held_syncs() const;
+  void drop_held_syncs();
+  Awaits last_awaits() const { return replies_.at(replies_.size() - 1).awaits; }
 
   // Cleaning, see server_cleaning.cc.
   void clean();

@@ -85,7 +85,7 @@ Result<Reply> load_reply(StatementRegistry& registry, std::string_view record) {
       default: break;
     }
   }
-  if (reply.awaits > Awaits::CopyEnd || reply.deliver > Deliver::Swallow) {
+  if (reply.awaits > Awaits::HeldSync || reply.deliver > Deliver::Swallow) {
     return Error{ErrorCode::Protocol, "a server owes a reply that cannot be"};
   }
   return reply;

@@ -95,7 +95,7 @@ bool ServerSession::described() {
 void ServerSession::advance() {
   while (!replies_.empty()) {
     Reply& next = replies_.front();
-    if (next.awaits == Awaits::CopyEnd) {
+    if (next.awaits == Awaits::CopyEnd || is_copy_data(next.awaits)) {
       replies_.pop();
       continue;
     }
@@ -115,23 +115,6 @@ bool ServerSession::on_command_complete(Bytes message) {
   }
   if (!replies_.empty() && replies_.front().awaits == Awaits::Query) return true;
   return completed(Awaits::Execute);
-}
-
-// In COPY FROM STDIN the server ignores Sync and Flush; what came between the COPY and its end gets
-// no reply. With `with_next`, the first other message was taken for an error and is gone as well.
-void ServerSession::forget_eaten_syncs(bool with_next) {
-  while (replies_.size() > 1 && replies_.at(1).awaits == Awaits::Sync) {
-    if (replies_.at(1).deliver == Deliver::Forward) --ready_pending_;
-    replies_.erase(1, 1);
-  }
-  if (replies_.size() < 2) return;
-  if (replies_.at(1).awaits == Awaits::CopyEnd) {
-    replies_.erase(1, 1);
-  } else if (with_next) {
-    if (replies_.at(1).awaits == Awaits::Query) --ready_pending_;
-    undo(replies_.at(1));
-    replies_.erase(1, 1);
-  }
 }
 
 // What a command may leave behind in the session, as far as its tag tells.
@@ -196,8 +179,12 @@ bool ServerSession::on_error(Bytes message) {
   const bool not_copy_data =
       copy_was_on && wire::error_field(body, 'C') == wire::sqlstate::kProtocolViolation;
   if (front.awaits == Awaits::Sync) return true;
-  if (not_copy_data) forget_eaten_syncs(/*with_next=*/true);
+  const std::size_t syncs_held = copy_was_on ? forget_eaten_syncs(/*with_next=*/not_copy_data) : 0;
   if (front.awaits != Awaits::Query) skip_to_sync();
+  for (std::size_t i = 0; i < syncs_held && client_ != nullptr; ++i) {
+    if (!stream_.write(bytes_of(wire::empty_message('S')))) stream_.want_read(true);
+    expect({.awaits = Awaits::Sync, .deliver = Deliver::Forward});
+  }
   if (orphaned_ && skipping_) orphan_is_quiet();
   return state_ != ServerState::Closing;
 }

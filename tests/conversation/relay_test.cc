@@ -156,6 +156,109 @@ TEST(Relay, CopyInEatsASyncThatComesTooEarly) {
   server.sees(query("select 2"));
 }
 
+TEST(Relay, CopyInThatFailsHadEatenASyncToo) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  Peer second = world.one_more_client();
+  const std::string request = parse("", "copy t from stdin") + bind("") + execute() + sync();
+  client.sends(request);
+  server.sees(request);
+  server.sends(parse_complete() + bind_complete() + copy_in());
+  client.sees(parse_complete() + bind_complete() + copy_in());
+  second.sends(query("select 2"));
+  client.sends(copy_data("bad\n") + copy_done() + sync());
+  server.sees(copy_data("bad\n") + copy_done() + sync());
+  server.sends(error("22P02", "invalid input") + ready());
+  client.sees(error("22P02", "invalid input") + ready());
+  server.sees(query("select 2"));
+}
+
+TEST(Relay, CopyInEatsASyncBetweenItsData) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  Peer second = world.one_more_client();
+  client.sends(query("copy t from stdin"));
+  server.sees(query("copy t from stdin"));
+  server.sends(copy_in());
+  client.sees(copy_in());
+  client.sends(copy_data("1\n") + sync());
+  server.sees(copy_data("1\n"));
+  client.sends(copy_data("1\n") + sync() + copy_done());
+  server.sees(copy_data("1\n") + copy_done());
+  second.sends(query("select 2"));
+  server.sends(error("23505", "duplicate key") + ready());
+  client.sees(error("23505", "duplicate key") + ready());
+  server.sees(query("select 2"));
+}
+
+TEST(Relay, ASyncAfterBadCopyDataIsAnswered) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  Peer second = world.one_more_client();
+  const std::string request = parse("", "copy t from stdin") + bind("") + execute() + flush();
+  client.sends(request);
+  server.sees(request);
+  server.sends(parse_complete() + bind_complete() + copy_in());
+  client.sees(parse_complete() + bind_complete() + copy_in());
+  client.sends(copy_data("bad\n") + sync());
+  server.sees(copy_data("bad\n"));
+  second.sends(query("select 2"));
+  server.sends(error("22P02", "invalid input"));
+  client.sees(error("22P02", "invalid input"));
+  server.sees(sync());
+  server.sends(ready());
+  client.sees(ready());
+  server.sees(query("select 2"));
+}
+
+TEST(Relay, AQueryAfterBadCopyDataAndSyncsIsAnswered) {
+  World world;
+  auto [client, server] = world.session();
+  const std::string request = parse("", "copy t from stdin") + bind("") + execute() + flush();
+  client.sends(request);
+  server.sees(request);
+  server.sends(parse_complete() + bind_complete() + copy_in());
+  client.sees(parse_complete() + bind_complete() + copy_in());
+  client.sends(copy_data("bad\n") + sync() + sync() + query("select 2"));
+  server.sees(copy_data("bad\n") + sync() + sync() + query("select 2"));
+  server.sends(error("22P02", "invalid input") + ready() + ready() + result("2") + ready());
+  client.sees(error("22P02", "invalid input") + ready() + ready() + result("2") + ready());
+}
+
+TEST(Relay, AFlushThatIsWrongGetsItsError) {
+  World world;
+  auto [client, server] = world.session();
+  client.sends(message('H', "x"));
+  server.sees(message('H', "x"));
+  server.sends(error("08P01", "invalid message format"));
+  client.sees(error("08P01", "invalid message format"));
+  client.sends(parse("", "select 1") + sync());
+  server.sees(sync());
+  server.sends(ready());
+  client.sees(ready());
+}
+
+TEST(Relay, ASyncBehindCopyDataWaitsUntilItIsKnownWhetherThereIsACopy) {
+  World world;
+  auto [client, server] = world.session();
+  client.sends(parse("", "select 1") + bind("") + execute() + copy_data("stray") + sync());
+  server.sees(parse("", "select 1") + bind("") + execute() + flush() + copy_data("stray"));
+  const std::string reply =
+      parse_complete() + bind_complete() + row("1") + command_complete("SELECT 1");
+  server.sends(reply);
+  client.sees(reply);
+  server.sees(sync());
+  server.sends(ready());
+  client.sees(ready());
+  client.sends(query("copy t from stdin") + copy_data("1\n") + sync() + copy_done());
+  server.sees(query("copy t from stdin") + flush() + copy_data("1\n"));
+  server.sends(copy_in());
+  client.sees(copy_in());
+  server.sees(copy_done());
+  server.sends(command_complete("COPY 1") + ready());
+  client.sees(command_complete("COPY 1") + ready());
+}
+
 TEST(Relay, CopyInBySimpleQueryAndItsFailure) {
   World world;
   auto [client, server] = world.session();

@@ -1,0 +1,189 @@
+"""Random sequences of messages, to PostgreSQL and through the pooler: the answers must be the same.
+
+See run for how it is started. Jobs are processes, each with a database of its own; each takes every
+n-th seed.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import pathlib
+import queue
+import sys
+import time
+
+import pools
+from cluster import Cluster
+from generate import generate
+from report import report, to_json
+from shrink import shrink
+from trial import Trial
+
+KEPT = pathlib.Path(__file__).parent / "kept.json"
+SHRINK_PATIENCE = 2.0  # for an answer that does not come at all
+MOST_FAILURES = 5  # of one job
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="tests/differential/run", description=__doc__)
+    parser.add_argument("--seeds", metavar="A-B", help="generate and run these, both included")
+    parser.add_argument("--pool", action="append", default=[], metavar="NAME",
+                        help="only this one, may be repeated; default: all")
+    parser.add_argument("--sequence", metavar="FILE", help="run the sequence in this file")
+    parser.add_argument("--kept", action="store_true", help=f"run those in {KEPT.name} first")
+    parser.add_argument("--keep", action="store_true", help=f"add what fails to {KEPT.name}")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--no-shrink", action="store_true", help="report what fails as it is")
+    parser.add_argument("--show", action="store_true", help="print the sequences, run nothing")
+    return parser.parse_args()
+
+
+def sequences(options):
+    """Functions that make them, for generating takes time too."""
+    result = []
+    if options.kept and KEPT.exists():
+        result += [lambda kept=kept: kept for kept in json.loads(KEPT.read_text(encoding="utf8"))]
+    if options.sequence:
+        given = json.loads(pathlib.Path(options.sequence).read_text(encoding="utf8"))
+        result.append(lambda: given)
+    if options.seeds:
+        first, _, last = options.seeds.partition("-")
+        result += [lambda seed=seed: generate(seed)
+                   for seed in range(int(first), int(last or first) + 1)]
+    return result
+
+
+def database(job):
+    return f"diff{job}"
+
+
+class Job:
+    def __init__(self, cluster, chosen, number, options):
+        self.trial = Trial(cluster, database(number))
+        self.chosen = chosen
+        self.options = options
+        self.failed = []  # (report, sequence)
+        self.passed = 0
+        self.ended = []  # sequences at which PostgreSQL ended the connection
+
+    def run(self, makers):
+        for make in makers:
+            sequence = make()
+            expected = self.trial.expect(sequence)
+            if expected.ended:
+                self.ended.append((sequence["seed"], expected.ended))
+                continue
+            good = True
+            for pool in self.chosen:
+                difference = self.trial.replay(sequence, expected, pool)
+                if difference:
+                    good = False
+                    self.note_failure(pool, sequence, expected, difference)
+                    break
+            self.passed += good
+            if len(self.failed) >= MOST_FAILURES:
+                break
+
+    def note_failure(self, pool, sequence, expected, difference):
+        def fails(candidate):
+            if fresh:
+                pool.renew(self.trial.database)
+            wanted = self.trial.expect(candidate)
+            return not wanted.ended and any(
+                self.trial.replay(candidate, wanted, pool, SHRINK_PATIENCE, cut)
+                for cut in (True, False))
+
+        notes = []
+        fresh = True  # each time with servers that have no past
+        if not self.options.no_shrink:
+            if not fails(sequence):
+                fresh = False
+            if fresh or fails(sequence):
+                least = shrink(sequence, fails)
+                if fresh:
+                    pool.renew(self.trial.database)
+                wanted = self.trial.expect(least)
+                again = (self.trial.replay(least, wanted, pool, SHRINK_PATIENCE) or
+                         self.trial.replay(least, wanted, pool, SHRINK_PATIENCE, cut=False))
+                if again:
+                    sequence, expected, difference = least, wanted, again
+                else:
+                    notes.append("the shortest sequence fails only at times: not shortened")
+            else:
+                notes.append("passes when it is run once more: it depends on what was before")
+        self.failed.append((report(pool, sequence, expected, difference, notes), sequence))
+        print(self.failed[-1][0], flush=True)
+
+
+def run_job(cluster, chosen, number, options, makers, results):
+    job = Job(cluster, chosen, number, options)
+    job.run(makers)
+    results.put((job.passed, [sequence for _, sequence in job.failed], job.ended))
+
+
+def run_jobs(options, cluster, chosen):
+    """(how many passed, those that failed, those at which PostgreSQL ended the connection)"""
+    makers = sequences(options)
+    results = multiprocessing.Queue()
+    jobs = [multiprocessing.Process(target=run_job, args=(
+        cluster, chosen, number, options, makers[number::options.jobs], results))
+        for number in range(options.jobs)]
+    for job in jobs:
+        job.start()
+    passed, failed, ended = 0, [], []
+    came = 0
+    while came < len(jobs):
+        alive = any(job.is_alive() for job in jobs)
+        try:
+            its_passed, its_failed, its_ended = results.get(timeout=1)
+        except queue.Empty:
+            if not alive:
+                break
+            continue
+        came += 1
+        passed += its_passed
+        failed += its_failed
+        ended += its_ended
+    for job in jobs:
+        job.join()
+    failed += [{"seed": None, "messages": []}] * (len(jobs) - came)  # what it was is printed
+    return passed, failed, ended
+
+
+def keep(failed):
+    kept = json.loads(KEPT.read_text(encoding="utf8")) if KEPT.exists() else []
+    kept += [sequence for sequence in failed if sequence["messages"] and sequence not in kept]
+    KEPT.write_text("[\n" + ",\n".join(to_json(sequence) for sequence in kept) + "\n]\n",
+                    encoding="utf8")
+
+
+def main():
+    options = arguments()
+    if options.show:
+        for make in sequences(options):
+            print(to_json(make()))
+        return 0
+    chosen = pools.choose(options.pool)
+    start = time.monotonic()
+    cluster = Cluster()
+    started = []
+    try:
+        started = pools.start(cluster, chosen, [database(job) for job in range(options.jobs)])
+        passed, failed, ended = run_jobs(options, cluster, chosen)
+    finally:
+        for pooler in started:
+            pooler.stop()
+        cluster.remove()
+    print(f"{passed} sequences passed, {len(failed)} failed, through {len(chosen)} pools, "
+          f"in {time.monotonic() - start:.1f} s")
+    for seed, message in ended:
+        print(f"PostgreSQL itself ended the connection: seed {seed} at {message}")
+    if options.keep:
+        keep(failed)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("fork")
+    sys.exit(main())

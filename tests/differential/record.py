@@ -1,0 +1,188 @@
+"""What PostgreSQL itself answers to a sequence, message by message.
+
+Each message is sent alone, and its answer read to its end, which is known: a model of the
+protocol's states says which frames end it. So that PostgreSQL answers at once, a Flush follows
+each message of the extended protocol; it changes nothing but when frames are sent.
+
+Messages whose answer is not promised to be the same through the pooler, or not even by PostgreSQL
+to itself, are left out here, since only here it is known: see `promised`.
+"""
+
+import dataclasses
+import re
+
+import kinds
+import messages
+import wire
+
+# What ends the answer to a message, where the server is not skipping and no COPY runs.
+ENDS = {"P": "1E", "B": "2E", "D": "TnE", "E": "CsIEG", "C": "3E", "S": "Z", "Q": "ZG", "F": "Z",
+        "H": "", "d": "", "c": "", "f": ""}
+NEEDS_FLUSH = "PBDEC"
+GOOD_ROW = re.compile(rb"-?\d{1,9}\t[a-z0-9 ]*")
+
+
+@dataclasses.dataclass
+class Answer:
+    message: list
+    frames: list = dataclasses.field(default_factory=list)
+    flushed: bool = False  # PostgreSQL would have sent all frames so far by itself
+    idle: bool = False  # afterwards nothing is owed, and no transaction is open
+    pinned: bool = False  # afterwards the client has something that lives in its server
+
+
+class Ended(Exception):
+    """PostgreSQL ended the connection: the sequence is not one that a client may send."""
+
+
+class Recorder:
+    def __init__(self, connection):
+        self.connection = connection
+        self.status = b"I"  # of the last ReadyForQuery
+        self.skipping = False
+        self.copy = ""  # "simple" or "extended" while the server reads COPY data
+        self.copied = b""  # of the COPY that runs, what is no whole row yet
+        self.copy_ended = False  # by the end mark: what follows is ignored
+        self.begun = False  # something was sent since the last ReadyForQuery
+        self.has_unnamed = False  # an unnamed statement that the pooler promises to know
+        self.portals = set()  # bound since the transaction failed
+        self.failed = False  # the transaction has failed at least once
+        self.pinned = False
+
+    def say(self, message):
+        """Sends the message and returns its Answer, or None where it is not promised."""
+        kind = messages.type_of(message)
+        if not self.promised(message):
+            return None
+        answer = Answer(message)
+        quiet = kind in ("H", "d", "c", "f") and not self.copy
+        self.begun = self.begun or not quiet
+        try:
+            self.connection.send(messages.encode(message))
+            self.answer(kind, message, answer.frames)
+        except (wire.Closed, BrokenPipeError, ConnectionResetError) as problem:
+            raise Ended(messages.show(message)) from problem
+        self.note(message, answer)
+        return answer
+
+    def answer(self, kind, message, frames):
+        if self.skipping:
+            if kind == "S":
+                self.skipping = False
+                self.read("Z", frames)
+        elif self.copy:
+            self.answer_in_copy(kind, message, frames)
+        else:
+            if kind in NEEDS_FLUSH:
+                self.connection.send(wire.FLUSH)
+            end = self.read("E" if message[0] == "raw" and kind == "H" else ENDS[kind], frames)
+            if end == "G":
+                self.begin_copy("extended" if kind == "E" else "simple")
+            elif end == "E":
+                self.skipping = True
+
+    def begin_copy(self, how):
+        self.copy = how
+        self.copied = b""
+        self.copy_ended = False
+
+    def answer_in_copy(self, kind, message, frames):
+        how = self.copy
+        if kind in "HS":
+            return
+        if kind == "d":
+            if not self.ends_badly(messages.encode(message)[5:]):
+                return
+            end = self.read("E", frames)
+        else:
+            if how == "extended":
+                self.connection.send(wire.FLUSH)
+            end = self.read("ZG" if how == "simple" else "CE", frames)
+        if end == "G":
+            self.begin_copy("simple")
+            return
+        self.copy = ""
+        if how == "simple" and end == "E":
+            self.read("Z", frames)
+        elif end == "E":
+            self.skipping = True
+
+    def ends_badly(self, data):
+        """Whether a row that is complete now is one that COPY refuses as soon as it has read it."""
+        self.copied += data
+        *rows, self.copied = self.copied.split(b"\n")
+        for row in rows:
+            if self.copy_ended:
+                return False
+            if row == b"\\.":
+                self.copy_ended = True
+            elif not GOOD_ROW.fullmatch(row):
+                return True
+        return False
+
+    def read(self, ends, frames):
+        while ends:
+            kind, body = self.connection.read()
+            frames.append((kind, body))
+            if kind == "Z":
+                self.status = body
+                self.begun = False
+                if body == b"I":
+                    self.failed = False
+            if kind in ends:
+                return kind
+        return ""
+
+    def promised(self, message):
+        kind, *rest = message
+        if self.skipping:
+            return True
+        if self.copy:  # PostgreSQL ends the connection for anything else
+            return messages.type_of(message) in "dcfHS"
+        # PostgreSQL 15 may read freed memory when a portal is used that was made before its
+        # transaction failed. So no such portal is used before that transaction is over.
+        if self.status == b"E" and not self.failed:
+            self.failed = True
+            self.portals.clear()
+        if self.failed and (kind == "execute" or rest[:1] == ["P"] and kind == "describe"):
+            return rest[-1 if kind == "describe" else 0] in self.portals
+        # A server that lacks a statement cannot prepare it in a failed transaction.
+        if self.status == b"E" and kind == "describe" and rest[0] == "S" and rest[1]:
+            return False
+        if not kinds.UNNAMED_FOLLOWS and not self.has_unnamed:
+            if kind == "bind" and rest[1] == "" or kind == "describe" and rest == ["S", ""]:
+                return False
+        return True
+
+    def note(self, message, answer):
+        """Keeps the model in step with what was answered."""
+        kind, *rest = message
+        got = "".join(frame for frame, _ in answer.frames)
+        if kind == "bind" and "2" in got:
+            self.portals.add(rest[0])
+        if kind == "parse" and rest[0] == "":
+            self.has_unnamed = "1" in got
+        if kind == "query" or "Z" in got and self.status == b"I":
+            self.has_unnamed = False
+        sql = {"query": 0, "parse": 1}.get(kind)
+        if sql is not None and kinds.PINS.search(rest[sql]):
+            self.pinned = True
+        answer.flushed = got.endswith(("Z", "G")) or "E" in got or kind == "flush"
+        answer.idle = self.status == b"I" and not (self.begun or self.copy or self.skipping)
+        answer.pinned = self.pinned
+
+
+def record(connection, sequence):
+    """The Answers to the messages of a sequence; ["wait", …] stay where they are."""
+    recorder = Recorder(connection)
+    result = []
+    for message in sequence:
+        answer = Answer(message) if message[0] == "wait" else recorder.say(message)
+        if answer:
+            result.append(answer)
+    try:
+        connection.send(wire.TERMINATE)
+        connection.read_to_end()
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    return result
