@@ -124,11 +124,11 @@ Result<> become(const std::string& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // SIGUSR2 asks for an upgrade: `kill -USR2 $(pgrep pg_doorman)` may also hit who cannot, or not
-  // yet. The daemon lets it in when it listens to signals.
+  // `kill -USR2 $(pgrep pg_doorman)` and `systemctl kill -s HUP` may also hit who cannot upgrade or
+  // reload, or not yet. The daemon lets them in when it listens to signals.
   sigset_t not_yet;
   sigemptyset(&not_yet);
-  sigaddset(&not_yet, SIGUSR2);
+  for (const int number : {SIGUSR2, SIGHUP}) sigaddset(&not_yet, number);
   pthread_sigmask(SIG_BLOCK, &not_yet, nullptr);
 
   int status = 0;

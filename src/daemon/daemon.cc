@@ -156,7 +156,8 @@ void Daemon::start_workers(session::LocalDatabase& local) {
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
   for (Worker* worker : workers_) threads_.emplace_back([worker] { worker->run(); });
-  sigdelset(&before, SIGUSR2);  // blocked from the start, until somebody listens
+  // Blocked from the start, until somebody listens.
+  for (const int number : {SIGUSR2, SIGHUP}) sigdelset(&before, number);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 

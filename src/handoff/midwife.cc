@@ -54,10 +54,10 @@ void say(int line, Word word, int fd) {
 int pidfd_open(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 
 [[noreturn]] void become_successor(const char* path, char** arguments, char** environment) {
-  // A request to upgrade that comes before it listens to signals must not end it.
+  // A request that comes before it listens to signals must not end it.
   sigset_t blocked;
   sigemptyset(&blocked);
-  sigaddset(&blocked, SIGUSR2);
+  for (const int number : {SIGUSR2, SIGHUP}) sigaddset(&blocked, number);
   sigprocmask(SIG_SETMASK, &blocked, nullptr);
   std::signal(SIGPIPE, SIG_DFL);
   ::fcntl(Midwife::kSuccessorsFd + 1, F_SETFD, FD_CLOEXEC);  // the line

@@ -5,7 +5,6 @@ import pathlib
 import re
 import shutil
 import subprocess
-import time
 
 import psycopg
 
@@ -170,10 +169,4 @@ class Service:
 
 def cpu_of_pid1():
     """Seconds of CPU that the private systemd has used."""
-    fields = pathlib.Path("/proc/1/stat").read_text(encoding="utf8").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def quiet(seconds=0.3):
-    """For what cannot be waited for: that something does not happen."""
-    time.sleep(seconds)
+    return int(pathlib.Path("/proc/1/schedstat").read_text(encoding="utf8").split()[0]) / 1e9

@@ -79,13 +79,13 @@ def test_sighup_reads_the_configuration_again(service):
     service.start()
     pid = service.pid()
     service.configure(default_pool_size=7)
-    systemctl("kill", "-s", "HUP", "--kill-who=main", UNIT)
+    systemctl("kill", "-s", "HUP", UNIT)
     service.until_journal("the new configuration is in force")
     service.until_running()
     shown = {row["key"]: row["value"] for row in service.console("SHOW CONFIG")}
     assert shown["default_pool_size"] == "7"
     service.configure(no_such_setting=7)
-    systemctl("kill", "-s", "HUP", "--kill-who=main", UNIT)
+    systemctl("kill", "-s", "HUP", UNIT)
     service.until_journal("reload refused")
     service.until_running()  # READY=1 follows RELOADING=1 even so
     assert service.pid() == pid

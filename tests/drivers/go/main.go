@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -165,6 +166,10 @@ func cancel() {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "busy" {
+		stayBusy()
+		return
+	}
 	for _, test := range []struct {
 		name string
 		run  func()
