@@ -73,6 +73,7 @@ Outcome shutdown(Commands& commands, const Arguments& arguments) {
   answer.afterwards = [&daemon, how] {
     // Whoever has no server by now gets none any more.
     if (how == daemon::Ending::WaitForServers) daemon.registry().pause_all(true);
+    daemon.stay_down();
     daemon.end(how);
   };
   return answer;

@@ -172,7 +172,7 @@ int Daemon::run() {
     worker.end_all("terminating connection due to administrator command");
   });
   log(LogLevel::Notice, "process ends");
-  return 0;
+  return exit_status_;
 }
 
 // ---- Commands ---------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ class Daemon final : private net::EventHandler {
   Result<> reload();
   void set_rules(session::RulesRef changed);  // checked by the caller
   void end(Ending how);
+  // A service manager is not to start it again.
+  void stay_down() { exit_status_ = service_.stay_down(); }
   Ending ending() const { return ending_; }
   // Runs `visit` on each worker, on that worker's thread, one after the other, and waits.
   void visit_workers(const std::function<void(Worker&)>& visit);
@@ -175,6 +177,7 @@ class Daemon final : private net::EventHandler {
   Ending ending_ = Ending::None;
   Instant end_by_ = Instant::max();
   bool stopped_ = false;
+  int exit_status_ = 0;
 };
 
 }  // namespace doorman::daemon

@@ -43,6 +43,9 @@ class Service {
   void reloading() { notifier_.reloading(); }
   void reloaded() { notifier_.ready(); }
   void stopping();
+  // The exit status of a process that an operator has ended for good: the unit names it in
+  // RestartPreventExitStatus=.
+  int stay_down() const { return notifier_.active() ? kStayDown : 0; }
 
   // Called often: keep-alives, and the status once a second if it has changed.
   void tick(Instant now, const Figures& figures);
@@ -55,6 +58,8 @@ class Service {
   static constexpr Duration kBetweenExtensions = std::chrono::seconds(5);
   // A process that has served for so long is worth falling back to.
   static constexpr Duration kProven = std::chrono::seconds(10);
+
+  static constexpr int kStayDown = 4;
 
   void store_executable();
 

@@ -1,5 +1,6 @@
 """How the service starts and ends, and what systemd knows of it meanwhile."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -73,6 +74,19 @@ def test_stop_ends_clients_politely(service):
         with pytest.raises(psycopg.OperationalError, match="due to administrator command"):
             connection.execute("select 1")
     assert service.state() == "inactive/dead"
+
+
+def test_shutdown_on_the_console_is_for_good(service):
+    service.configure(unix_socket_dir="/run/pg_doorman")
+    service.start(with_socket=False)
+    with service.connect() as connection:
+        connection.execute("select 1")
+        with contextlib.suppress(psycopg.OperationalError):
+            service.console("SHUTDOWN")
+        process.until(lambda: service.state() == "inactive/dead", "the service has ended", 30)
+        with pytest.raises(psycopg.OperationalError, match="due to administrator command"):
+            connection.execute("select 1")
+    assert service.show("NRestarts") == "0" and service.show("Result") == "success"
 
 
 def test_sighup_reads_the_configuration_again(service):
