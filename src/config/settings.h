@@ -115,6 +115,8 @@ struct Settings {  // NOLINT(clang-analyzer-optin.performance.Padding)
   List ignore_startup_parameters;
   List track_extra_parameters = {"IntervalStyle"};
   bool disable_pqexec = false;
+  Size listen_queue_size = Size{256} << 10;
+  bool listen_gap_notify = false;
 
   // Prepared statements.
   int max_prepared_statements = 200;

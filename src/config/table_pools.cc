@@ -86,6 +86,11 @@ constexpr Setting kClients[] = {
      "Reported parameters to keep per client besides the usual ones, separated by commas."},
     {setting<&Settings::disable_pqexec>("disable_pqexec"), Change::Restart,
      "Refuse the simple query protocol."},
+    {setting<&Settings::listen_queue_size>("listen_queue_size",
+                                           {.min = 1024, .max = std::int64_t{1} << 30}),
+     Change::Reload, "Notifications kept for a client that does not read, in transaction mode."},
+    {setting<&Settings::listen_gap_notify>("listen_gap_notify"), Change::Reload,
+     "Notify each channel, with an empty payload, when notifications may have been lost."},
 };
 
 constexpr Setting kStatements[] = {

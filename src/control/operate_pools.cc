@@ -68,7 +68,7 @@ Refusal refuse(std::string message) {
 
 void retire_idle(PoolPart& part, std::string_view reason) {
   part.servers.each([reason](ServerSession& server) {
-    if (server.state() == ServerState::Idle) server.retire(reason);
+    if (server.at_rest()) server.retire(reason);
   });
 }
 
@@ -163,7 +163,7 @@ Outcome wait_close(Commands& commands, const Arguments& arguments) {
     visit_parts(commands, which, [&busy](PoolPart& part) {
       part.servers.each([&busy](ServerSession& server) {
         if (!server.close_needed()) return;
-        if (server.state() == ServerState::Idle) {
+        if (server.at_rest()) {
           server.retire("its settings are out of date");
         } else {
           busy = true;

@@ -59,6 +59,7 @@ struct PoolLine {
   std::size_t servers_active = 0;
   std::size_t servers_cancelled = 0;
   std::size_t servers_idle = 0;
+  std::size_t servers_used = 0;
   std::size_t servers_tested = 0;
   std::size_t servers_login = 0;
   Duration longest_wait{};
@@ -78,6 +79,7 @@ void PoolLine::count(const session::ServerSession& server) {
     case ServerState::Active: ++servers_active; break;
     case ServerState::Cleaning: ++servers_tested; break;
     case ServerState::Cancelling: ++servers_cancelled; break;
+    case ServerState::Listening: ++servers_used; break;
     case ServerState::Closing: break;
   }
 }
@@ -98,7 +100,7 @@ void PoolLine::add(session::PoolPart& part) {
 Row pool_row(std::string_view database, std::string_view user, const PoolLine& line) {
   const auto seconds = std::chrono::duration_cast<Seconds>(line.longest_wait);
   return row(database, user, line.clients_active, line.clients_waiting, 0, 0, line.servers_active,
-             0, line.servers_cancelled, line.servers_idle, 0, line.servers_tested,
+             0, line.servers_cancelled, line.servers_idle, line.servers_used, line.servers_tested,
              line.servers_login, seconds.count(), (line.longest_wait - seconds).count(),
              config::name(line.mode), config::name(line.balance));
 }

@@ -347,7 +347,7 @@ void Worker::end_all(std::string_view reason) {
       client->fail(wire::sqlstate::kAdminShutdown, reason);
   }
   for (auto& [id, server] : servers_) {
-    if (server->state() == ServerState::Idle) server->retire("shutting down");
+    if (server->at_rest()) server->retire("shutting down");
   }
 }
 

@@ -27,6 +27,8 @@ class Waiter : public ListNode<InQueue> {
   virtual void served(Server& server) = 0;
   // There is no server and there will be none soon; `error_message` is a whole ErrorResponse.
   virtual void refused(const std::string& error_message) = 0;
+  // It has waited for query_wait_timeout: it leaves the queue.
+  virtual void waited_too_long() = 0;
 
  protected:
   ~Waiter() = default;

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "session/cancel.h"
+#include "session/client_listening.h"
 #include "session/login.h"
 #include "session/server.h"
 #include "wire/error_response.h"
@@ -302,6 +303,8 @@ void ClientSession::on_writable() {
   }
   if (stream_.unsent() > 0) return;
   if (server_ != nullptr) server_->resume_reading();
+  if (listening_ && server_ == nullptr) tell_now();
+  if (state_ == ClientState::Closing) return;
   if (inbox_ && state_ == ClientState::Console) host_->wake(*this);
   resume_reading();
 }
@@ -376,6 +379,8 @@ void ClientSession::released() {
   if (logging_in()) welcome();
   if (state_ == ClientState::Closing) return;
   settle_login();
+  if (listening_) tell_now();
+  if (state_ == ClientState::Closing) return;
   if (inbox_) host_->wake(*this);
 }
 
@@ -393,6 +398,10 @@ void ClientSession::refused(const std::string& error_message) {
                               "no server connection could be made"));
   }
   close("no server");
+}
+
+void ClientSession::waited_too_long() {
+  fail(wire::sqlstate::kTooManyConnections, "query_wait_timeout");
 }
 
 void ClientSession::server_lost(std::string_view sqlstate, std::string_view reason,
@@ -488,6 +497,7 @@ void ClientSession::close(std::string_view reason) {
   ListNode<OfPart>::unlink();
   ListNode<InReady>::unlink();
   inbox_.reset();
+  listening_.reset();
   stream_.close();
   charge_.reset();
   database_charge_.reset();

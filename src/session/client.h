@@ -23,6 +23,7 @@
 
 namespace doorman::session {
 
+class ClientListening;
 class Login;
 class ServerSession;
 
@@ -56,6 +57,16 @@ class ClientSession final : public pool::Waiter,
   void query_ended(char status, bool more);
   void resume_reading();
 
+  // LISTEN in transaction mode, see client_listening.h.
+  ClientListening* listening() const { return listening_.get(); }
+  ClientListening& begin_listening(std::string_view client_encoding);
+  const std::string& client_encoding() const;
+  void notified();            // its hub has something for it
+  void tell_notifications();  // those that are queued: into host.to_client
+  void wait_for_channels();   // the server hands over what it listens to
+  void channels_ready();
+  void forget_no_channels();
+
   // From the worker.
   void go_on();            // with what waits in the inbox
   void request_cancel();   // a cancel request with this client's key has come
@@ -68,6 +79,7 @@ class ClientSession final : public pool::Waiter,
   // pool::Waiter
   void served(pool::Server& server) override;
   void refused(const std::string& error_message) override;
+  void waited_too_long() override;
 
   // For Login, which does the first part of the session's life.
   void logged_in_local(std::string user);
@@ -131,6 +143,9 @@ class ClientSession final : public pool::Waiter,
   void discard(const wire::Header& header, Bytes& input);
   bool shares_statements() const;
   bool check_length(const wire::Header& header);
+  wire::SqlDialect dialect() const;
+  ListenStepsRef steps_of_query(const wire::Header& header, Bytes input) const;
+  void tell_now();
 
   Host* host_;
   const std::uint64_t id_;
@@ -155,7 +170,8 @@ class ClientSession final : public pool::Waiter,
   ServerSession* server_ = nullptr;
   Parameters parameters_;
   std::unique_ptr<ClientStatements> statements_;
-  std::string local_user_;  // of a session with the local database
+  std::unique_ptr<ClientListening> listening_;  // while it is subscribed to something
+  std::string local_user_;                      // of a session with the local database
   std::uint32_t process_id_ = 0;
   Instant connected_at_{};
   Instant state_since_{};

@@ -2,6 +2,7 @@
 //
 // Protocol: PostgreSQL documentation, "Message Flow", "Extended Query" and "COPY Operations".
 #include "session/client.h"
+#include "session/client_listening.h"
 #include "session/server.h"
 #include "wire/error_response.h"
 #include "wire/message_reader.h"
@@ -47,7 +48,9 @@ bool ClientSession::relay(const wire::Header& header, Bytes& input) {
       [[fallthrough]];
     case 'F':
       query_begins();
-      server_->expect({.awaits = Awaits::Query, .deliver = Deliver::Forward});
+      server_->expect({.awaits = Awaits::Query,
+                       .deliver = Deliver::Forward,
+                       .listens = listening_ ? steps_of_query(header, input) : nullptr});
       break;
     case 'S':
       if (server_->copy_is_unclear()) {
@@ -87,7 +90,9 @@ bool ClientSession::relay_extended(const wire::Header& header, Bytes& input) {
     case 'C': return relay_describe_or_close(header, input);
     default: break;
   }
-  server_->expect({.awaits = Awaits::Execute, .deliver = Deliver::Forward});
+  server_->expect({.awaits = Awaits::Execute,
+                   .deliver = Deliver::Forward,
+                   .listens = listening_ ? listening_->of_portal : nullptr});
   forward(header, input);
   return true;
 }
@@ -129,6 +134,9 @@ bool ClientSession::relay_parse(const wire::Header& header, Bytes& input) {
     fail(wire::sqlstate::kLimitExceeded,
          "a prepared statement is longer than max_prepared_statement_size");
     return false;
+  }
+  if (listening_ && name.empty()) {
+    listening_->of_unnamed = listen_steps(wire::MessageReader(reader.rest()).text(), dialect());
   }
   if (!named || !is_parse_body(reader.rest())) {
     server_->expect({.awaits = Awaits::Parse, .deliver = Deliver::Forward});
@@ -193,6 +201,12 @@ bool ClientSession::relay_bind(const wire::Header& header, Bytes& input) {
     }
   }
   ++part_->counters.binds;
+  if (listening_) {
+    listening_->of_portal =
+        found
+            ? listen_steps(wire::MessageReader(bytes_of(found->statement->body)).text(), dialect())
+            : listening_->of_unnamed;
+  }
   if (!found) {  // unnamed, or unknown: then the server says so, with the client's own name
     server_->expect({.awaits = Awaits::Bind, .deliver = Deliver::Forward});
     forward(header, input);

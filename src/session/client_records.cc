@@ -33,6 +33,7 @@ enum Tag : std::uint16_t {
   TagWaitingSince = 19,
   TagToldOfWaiting = 20,
   TagLoginUser = 40,  // as whom it came
+  // 60 to 69: listening_records.cc
 };
 
 std::optional<ClientState> known_state(std::uint64_t number) {
@@ -73,6 +74,7 @@ std::string SessionRecords::save(const ClientSession& client) {
   out.number(TagQueryAt, to_number(client.query_at_));
   out.number(TagWaitingSince, to_number(client.waiting_since));
   out.number(TagToldOfWaiting, client.told_of_waiting_ ? 1 : 0);
+  save_listening(client, out);
   return out.take();
 }
 
@@ -143,6 +145,9 @@ Result<Image> SessionRecords::take_out(ClientSession& client) {
   if (client.server_ != nullptr && client.server_->cancels_ > 0) {
     return Error{ErrorCode::Limit, "a client cannot be moved while its query is being cancelled"};
   }
+  if (client.server_ != nullptr && client.server_->handing_over()) {
+    return Error{ErrorCode::Limit, "a client cannot be moved while LISTEN takes effect"};
+  }
   std::string client_record = save(client);
   std::string server_record = client.server_ != nullptr ? save(*client.server_) : std::string();
   client.host_->shared.cancel_keys.depart(client.process_id_);
@@ -159,6 +164,10 @@ Image SessionRecords::let_go(ClientSession& client) {
 
 Image SessionRecords::detach(ClientSession& client) {
   Image image;
+  if (client.listening_) {
+    image.listening = std::move(client.listening_);
+    image.listening->hub().moved(*image.listening->subscriber, nullptr);
+  }
   if (ServerSession* server = std::exchange(client.server_, nullptr)) {
     server->client_ = nullptr;
     take_out(*server, image);
@@ -209,7 +218,8 @@ Result<std::unique_ptr<ClientSession>> SessionRecords::load_client(Host& host, I
     client->join_pool(*part, std::move(image.database_charge), std::move(image.user_charge));
     client->set_charge(std::move(image.client_charge));
   }
-  const auto read = read_client(*client, image.client);
+  auto read = read_client(*client, image.client);
+  if (read) read = load_listening(*client, image);
   const bool linked = has_server(client->state_);
   if (read && linked != image.server.empty()) return client;
   client->state_ = ClientState::Idle;
@@ -238,10 +248,13 @@ void SessionRecords::join(std::unique_ptr<ClientSession> client, const Image& im
     joined.slot_->peer_id.store(held->id_, std::memory_order_relaxed);
     held->slot_->peer_id.store(joined.id_, std::memory_order_relaxed);
     held->stream_.want_read(!joined.output_blocked());
+    if (held->handing_over()) held->ask_again();
   }
   if (joined.state_ == ClientState::Waiting) joined.part_->pool.rejoin(joined);
   joined.resume_reading();
   if (joined.inbox_) host.wake(joined);
+  joined.notified();
+  if (joined.state_ == ClientState::Closing) return;
   if (std::exchange(joined.cancel_wanted_, false)) joined.request_cancel();
 }
 

@@ -20,7 +20,7 @@ enum class ClientState : std::uint8_t {
   Authenticating,  // in the middle of an auth exchange
   Idle,            // logged in, no server
   Waiting,         // queued for a server: has sent a query, or its login needs one
-  Preparing,       // holds a server, which is taking over the client's parameters
+  Preparing,       // holds a server, which takes over its parameters, or hands over its channels
   Active,          // holds a server, messages flow
   Console,         // logged in to the local database
   Closing,         // nothing more is read; deleted at the end of the loop's turn
@@ -39,7 +39,7 @@ constexpr bool may_follow(ClientState from, ClientState to) {
     case Idle: return to == Waiting || to == Preparing || to == Active;
     case Waiting: return to == Preparing || to == Active || to == Idle;
     case Preparing: return to == Active || to == Idle;
-    case Active: return to == Idle;
+    case Active: return to == Idle || to == Preparing;
     case Console:
     case Closing: return false;
   }

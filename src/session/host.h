@@ -24,6 +24,7 @@
 #include "net/socket_options.h"
 #include "pool/shared_pool.h"
 #include "session/hot_slot.h"
+#include "session/listen.h"
 #include "session/parameters.h"
 #include "session/statements.h"
 #include "wire/message_writer.h"
@@ -71,6 +72,7 @@ struct Shared {
   std::function<void(const std::string&)> cancel_elsewhere = {};
   std::atomic<std::uint64_t> next_id = 1;  // of sessions, clients and servers alike
   std::atomic<bool> shutting_down = false;
+  ListenHubs listens = {};
 };
 
 class Host {

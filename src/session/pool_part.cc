@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "session/client.h"
 #include "session/server.h"
-#include "wire/error_response.h"
 
 namespace doorman::session {
 
@@ -130,6 +129,7 @@ void PoolPart::accept(std::string_view name, std::string_view value, std::string
 // ---- Once per tick ----------------------------------------------------------------------------
 
 void PoolPart::tick(Instant now) {
+  host.shared.listens.tick(*this);
   expire_clients(now);
   expire_waiters(now);
   expire_servers(now);
@@ -144,9 +144,9 @@ void PoolPart::expire_clients(Instant now) {
 void PoolPart::expire_waiters(Instant now) {
   if (settings.query_wait_timeout == Duration::zero()) return;
   while (!pool.waiting().empty()) {
-    auto& client = static_cast<ClientSession&>(pool.waiting().front());
-    if (now - client.waiting_since < settings.query_wait_timeout) return;
-    client.fail(wire::sqlstate::kTooManyConnections, "query_wait_timeout");
+    pool::Waiter& first = pool.waiting().front();
+    if (now - first.waiting_since < settings.query_wait_timeout) return;
+    first.waited_too_long();
   }
 }
 
@@ -172,6 +172,7 @@ void PoolPart::expire_servers(Instant now) {
 bool PoolPart::unused(Instant now) {
   if (!clients.empty()) empty_since = {};
   if (!clients.empty() || settings.limits.min_pool_size > 0) return false;
+  if (!pool.waiting().empty()) return false;
   if (empty_since == Instant()) empty_since = now;
   const auto over = [&](Duration limit) {
     return limit > Duration::zero() && now - empty_since >= limit;
@@ -187,7 +188,7 @@ bool PoolPart::unused(Instant now) {
 
 void PoolPart::recycle_servers() {
   servers.each([](ServerSession& server) {
-    if (server.state() == ServerState::Idle) {
+    if (server.at_rest()) {
       server.retire("its settings are out of date");
     } else {
       server.close_when_free();

@@ -14,10 +14,12 @@
 #include <memory>
 #include <string>
 
+#include "base/record.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "pool/budget.h"
 #include "pool/shared_pool.h"
+#include "session/client_listening.h"
 #include "session/host.h"
 
 namespace doorman::session {
@@ -26,7 +28,8 @@ namespace doorman::session {
 struct Image {
   std::string client;  // its record; empty: a server alone
   UniqueFd client_fd;
-  std::string server;  // empty: it held none
+  std::unique_ptr<ClientListening> listening;  // its place in a hub, within this process
+  std::string server;                          // empty: it held none
   UniqueFd server_fd;
 
   // Their places under the limits, when they stay in this process; else they are taken anew.
@@ -67,6 +70,8 @@ struct SessionRecords {
   static void join(std::unique_ptr<ClientSession> client, const Image& image);
   static void join(std::unique_ptr<ServerSession> server, const Image& image);
   static Result<> read_client(ClientSession& client, const std::string& record);
+  static void save_listening(const ClientSession& client, RecordWriter& out);
+  static Result<> load_listening(ClientSession& client, Image& image);
   static Result<> read_server(ServerSession& server, const std::string& record);
   static void take_out(ServerSession& server, Image& image);
 };

@@ -18,6 +18,7 @@ void ReplyQueue::erase(std::size_t index, std::size_t count) {
   for (std::size_t i = count_ - count; i < count_; ++i) {
     at(i).statement.reset();
     at(i).client_statement.reset();
+    at(i).listens.reset();
   }
   count_ -= count;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "session/listen_steps.h"
 #include "session/statements.h"
 
 namespace doorman::session {
@@ -46,6 +47,8 @@ struct Reply {
   StatementRef statement = {};
   // Which name the client gets (Parse) or loses (Close).
   ClientStatementRef client_statement = {};
+  // Of a Query or an Execute of a client that listens.
+  ListenStepsRef listens = {};
 };
 
 class ReplyQueue {
@@ -69,6 +72,7 @@ class ReplyQueue {
     Reply& gone = front();
     if (gone.statement) gone.statement.reset();
     if (gone.client_statement) gone.client_statement.reset();
+    if (gone.listens) gone.listens.reset();
     first_ = (first_ + 1) & (ring_.size() - 1);
     --count_;
   }

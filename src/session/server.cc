@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "session/client.h"
+#include "session/handover.h"
 #include "session/server_login.h"
 #include "wire/error_response.h"
 #include "wire/message_writer.h"
@@ -169,7 +170,7 @@ void ServerSession::consume(Bytes& input) {
       fail(wire::sqlstate::kProtocolViolation, "the server sent an invalid message length");
       return;
     }
-    if (header.type == 'D' && client_ != nullptr && !replies_.empty()) {
+    if (header.type == 'D' && client_ != nullptr && !replies_.empty() && !handover_) {
       passing_ = replies_.front().deliver == Deliver::Forward;
       framer_.begin(header);
       const Bytes row = framer_.take(input);
@@ -181,7 +182,8 @@ void ServerSession::consume(Bytes& input) {
       fail(wire::sqlstate::kProtocolViolation, "the server sent a message that is too long");
       return;
     }
-    const bool fields_matter = header.type == 'E' || header.type == 'T';
+    const bool fields_matter = header.type == 'E' || header.type == 'T' || header.type == 'A' ||
+                               (header.type == 'D' && handover_);
     if (fields_matter && input.size() < std::min(header.total(), kMaxWhole)) break;
     framer_.begin(header);
     const Bytes message = framer_.take(input);
@@ -195,6 +197,7 @@ void ServerSession::consume(Bytes& input) {
 void ServerSession::end_of_pass() {
   if (client_ != nullptr) {
     ClientSession& client = *client_;
+    if (handover_) look_at_marks();
     if (!client.write_gathered() || client_ == nullptr) return;
     if (release_after_pass_ && framer_.at_boundary()) {
       release_after_pass_ = false;
@@ -336,6 +339,7 @@ bool ServerSession::free_to_release() const {
 
 void ServerSession::detach_client() {
   client_ = nullptr;
+  handover_.reset();
   fresh_ = true;
   release_after_pass_ = false;
   passing_ = false;
@@ -401,7 +405,7 @@ void ServerSession::orphan_is_quiet() {
 }
 
 void ServerSession::request_cancel() {
-  if (cancel_key_.empty() || cancels_ > 2) return;
+  if (cancel_key_.empty() || cancels_ > 2 || handover_) return;
   ++cancels_;
   host_->send_cancel(address_, cancel_key_, id_);
 }
@@ -416,7 +420,7 @@ void ServerSession::cancel_done() {
 // ---- Life -------------------------------------------------------------------------------------
 
 void ServerSession::retire(std::string_view reason) {
-  CHECK(state_ == ServerState::Idle);
+  CHECK(at_rest());
   if (!stream_.write(bytes_of(wire::terminate()))) reason = "server is gone";
   fail("", reason);
 }
@@ -443,6 +447,7 @@ void ServerSession::fail(std::string_view sqlstate, std::string_view reason) {
     shared.failed(std::move(error), host_->now() + host_->settings().server_login_retry);
   }
   end_connect();
+  if (hub_ != nullptr) std::exchange(hub_, nullptr)->lost(id_);
   part_->pool.charge_returned();
   host_->reap(*this);
   if (ClientSession* client = std::exchange(client_, nullptr)) {
@@ -468,6 +473,7 @@ void ServerSession::tick(Instant now) {
   if (orphaned_ && cancels_ == 0 && over(kCancelAgain)) {
     request_cancel();  // the first one may have come before the query had begun
   }
+  tick_listening(now);
   if (state_ == ServerState::Cleaning && over(host_->settings().server_connect_timeout)) {
     fail("", "a reset or check query took too long");
   }

@@ -22,6 +22,7 @@
 
 namespace doorman::session {
 
+struct Handover;
 struct ServerLogin;
 
 // What a client may have left behind on a server, as far as command tags show it.
@@ -79,6 +80,14 @@ class ServerSession final : public pool::Server,
   void request_cancel();
   void cancel_done();
 
+  // LISTEN in transaction mode, see server_listening.cc.
+  void hub_has_news();  // for the client
+  bool handing_over() const { return handover_ != nullptr; }
+  // From now on it is the hub's connection that listens.
+  void become_ear(ListenHub& hub);
+  void obey_hub();
+  bool at_rest() const { return state_ == ServerState::Idle || state_ == ServerState::Listening; }
+
   // For its pool.
   bool usable(Instant now);  // false: it is being checked or closed instead
   void retire(std::string_view reason);
@@ -129,6 +138,7 @@ class ServerSession final : public pool::Server,
   bool on_swallowed_ready();
   bool on_refused_parameters(Bytes body);
   bool on_parameter_status(Bytes message);
+  bool on_notification(Bytes message);
   void note_tag(std::string_view tag);
   void advance();
   void skip_to_sync();
@@ -142,6 +152,20 @@ class ServerSession final : public pool::Server,
   std::size_t held_syncs() const;
   void drop_held_syncs();
   Awaits last_awaits() const { return replies_.at(replies_.size() - 1).awaits; }
+
+  // Listening, see server_listening.cc.
+  bool holds_ready();
+  void ask_channels();
+  void hand_over_again();  // in another process: from the beginning
+  void ask_again();
+  void take_channel(Bytes row);
+  void channels_known();
+  void join_hub();
+  void look_at_marks();
+  void end_handover(std::string_view error_message);
+  void hand_over_as_ear();
+  void let_go_of_hub();
+  void tick_listening(Instant now);
 
   // Cleaning, see server_cleaning.cc.
   void clean();
@@ -174,6 +198,8 @@ class ServerSession final : public pool::Server,
   ServerStatements statements_;
   ReplyQueue replies_;
   ClientSession* client_ = nullptr;
+  std::unique_ptr<Handover> handover_;           // while its client waits for a hub
+  ListenHub* hub_ = nullptr;                     // whose ear it is
   BufferPool::Lent inbox_ = BufferPool::none();  // a message that has not arrived whole
   std::string underway_;                         // what was in the inbox, between two workers
   wire::Framer framer_;

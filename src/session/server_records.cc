@@ -43,6 +43,7 @@ enum Tag : std::uint16_t {
   TagDeliver = 2,
   TagReplyStatement = 3,
   TagReplyClientStatement = 4,
+  TagReplyListens = 5,
 };
 
 enum Flag : std::uint64_t {
@@ -58,6 +59,7 @@ enum Flag : std::uint64_t {
   FlagOrphaned = 1 << 16,
   FlagHalfMessage = 1 << 17,
   FlagConnectQuery = 1 << 18,
+  FlagHandingOver = 1 << 19,
 };
 
 std::string save_reply(const Reply& reply) {
@@ -68,6 +70,7 @@ std::string save_reply(const Reply& reply) {
   if (reply.client_statement) {
     out.text(TagReplyClientStatement, save_client_statement(*reply.client_statement));
   }
+  if (reply.listens) out.text(TagReplyListens, save_steps(*reply.listens));
   return out.take();
 }
 
@@ -81,6 +84,9 @@ Result<Reply> load_reply(StatementRegistry& registry, std::string_view record) {
       case TagReplyStatement: reply.statement = TRY(load_statement(registry, field->value)); break;
       case TagReplyClientStatement:
         reply.client_statement = TRY(load_client_statement(registry, field->value));
+        break;
+      case TagReplyListens:
+        reply.listens = std::make_shared<const ListenSteps>(TRY(load_steps(field->value)));
         break;
       default: break;
     }
@@ -122,6 +128,7 @@ std::string SessionRecords::save(const ServerSession& server) {
   if (server.open_batch_) flags |= FlagOpenBatch;
   if (server.ended_) flags |= FlagEnded;
   if (server.adopting_) flags |= FlagAdopting;
+  if (server.handover_) flags |= FlagHandingOver;
   if (server.orphaned_) flags |= FlagOrphaned;
   if (server.half_message_) flags |= FlagHalfMessage;
   if (server.runs_connect_query_) flags |= FlagConnectQuery;
@@ -180,6 +187,7 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
         server.open_batch_ = (flags & FlagOpenBatch) != 0;
         server.ended_ = (flags & FlagEnded) != 0;
         server.adopting_ = (flags & FlagAdopting) != 0;
+        if ((flags & FlagHandingOver) != 0) server.hand_over_again();
         server.orphaned_ = (flags & FlagOrphaned) != 0;
         server.half_message_ = (flags & FlagHalfMessage) != 0;
         server.runs_connect_query_ = (flags & FlagConnectQuery) != 0;
@@ -224,6 +232,7 @@ void SessionRecords::take_out(ServerSession& server, Image& image) {
 
 bool SessionRecords::carriable(const ServerSession& server) {
   if (!logged_in(server.state_) || !server.welcome_) return false;
+  if (server.state_ == ServerState::Listening) return false;  // clients subscribe anew
   return server.client_ == nullptr || carriable(*server.client_);
 }
 

@@ -4,6 +4,8 @@
 // "Asynchronous Operations".
 #include "base/log.h"
 #include "session/client.h"
+#include "session/client_listening.h"
+#include "session/handover.h"
 #include "session/server.h"
 #include "session/server_login.h"
 #include "wire/error_response.h"
@@ -33,6 +35,9 @@ bool ServerSession::take_message(const wire::Header& header, Bytes message) {
       return completed(Awaits::Execute);
     case 'T': pass_on(message); return !framer_.at_boundary() || described();
     case 'D':
+      pass_on(message);
+      if (handover_) take_channel(message);
+      return true;
     case 'd':
     case 't':
     case 'c':
@@ -48,8 +53,8 @@ bool ServerSession::take_message(const wire::Header& header, Bytes message) {
     case 'E': return on_error(message);
     case 'Z': return on_ready(message);
     case 'S': return on_parameter_status(message);
+    case 'A': return on_notification(message);
     case 'N':
-    case 'A':
       passing_ = client_ != nullptr && !adopting_;
       if (passing_) host_->to_client.add(message);
       return true;
@@ -108,6 +113,12 @@ void ServerSession::advance() {
 
 bool ServerSession::on_command_complete(Bytes message) {
   pass_on(message);
+  if (passing_ && client_->listening() != nullptr) {
+    wire::MessageReader reader(body_of(message));
+    const Reply& front = replies_.front();
+    client_->listening()->transaction.completed(reader.text(), front.listens.get(),
+                                                front.awaits == Awaits::Query);
+  }
   note_tag(text_of(body_of(message)));
   if (copying_in_) {
     copying_in_ = false;
@@ -163,6 +174,15 @@ bool ServerSession::on_error(Bytes message) {
   Reply& front = replies_.front();
   const bool swallowed = front.deliver == Deliver::Swallow;
   if (swallowed && adopting_) return on_refused_parameters(body);
+  if (swallowed && handover_ && !ended_) {  // asked again at its ReadyForQuery
+    handover_->failed = true;
+    passing_ = false;
+    return true;
+  }
+  if (state_ == ServerState::Listening) {
+    fail("", wire::error_field(body, 'M'));
+    return false;
+  }
   if (swallowed && state_ == ServerState::Cleaning && !orphaned_) {
     if (runs_connect_query_ && !ended_) {  // the operator's, and no reason to refuse everybody
       log(LogLevel::Warning, "S-{}: {}/{}: connect_query failed: {}", id_, part_->database(),
@@ -175,6 +195,7 @@ bool ServerSession::on_error(Bytes message) {
   }
   passing_ = client_ != nullptr;
   if (passing_) host_->to_client.add(message);
+  if (passing_ && client_->listening() != nullptr) client_->listening()->transaction.failed();
   const bool copy_was_on = std::exchange(copying_in_, false);
   const bool not_copy_data =
       copy_was_on && wire::error_field(body, 'C') == wire::sqlstate::kProtocolViolation;
@@ -253,8 +274,12 @@ bool ServerSession::on_ready(Bytes message) {
   --ready_pending_;
   replies_.pop();
   if (client_ != nullptr) {
-    host_->to_client.add(message);
     client_->query_ended(status_, /*more=*/!replies_.empty());
+    if (holds_ready()) {
+      open_batch_ = false;
+      return state_ != ServerState::Closing;
+    }
+    host_->to_client.add(message);
   }
   advance();
   if (orphaned_ && half_message_ && replies_.size() <= 1) {
@@ -296,8 +321,13 @@ bool ServerSession::on_swallowed_ready() {
     }
   } else if (orphaned_) {
     if (replies_.empty()) orphan_is_quiet();
+  } else if (handover_) {
+    channels_known();
   } else if (state_ == ServerState::Cleaning) {
     next_cleaning();
+  } else if (hub_ != nullptr && replies_.empty()) {
+    hub_->answered();
+    obey_hub();
   }
   return state_ != ServerState::Closing;
 }

@@ -4,6 +4,7 @@
 //                                  │         │ ▲               │
 //                                  ▼         ▼ │ came back     │ clean
 //                               Cleaning ─▶ Active ─▶ Cleaning ┘ dirty, or in need of a check
+//   Idle, Active ─▶ Listening ─▶ Cleaning, as a hub's ear
 //   every state ─▶ Closing
 #pragma once
 
@@ -21,6 +22,7 @@ enum class ServerState : std::uint8_t {
   Cleaning,    // runs queries of our own: a reset, a check, connect_query
   Cancelling,  // clean, but a cancel request for its last query may still arrive
   Closing,     // deleted at the end of the loop's turn
+  Listening,   // hears the notifications for a hub's clients
 };
 
 constexpr bool may_follow(ServerState from, ServerState to) {
@@ -30,8 +32,9 @@ constexpr bool may_follow(ServerState from, ServerState to) {
     case Resolving: return to == Connecting;
     case Connecting: return to == LoggingIn || to == Connecting || to == Resolving;
     case LoggingIn: return to == Idle || to == Cleaning || to == Connecting || to == Resolving;
-    case Idle: return to == Active || to == Cleaning;
-    case Active: return to == Idle || to == Cleaning || to == Cancelling;
+    case Idle: return to == Active || to == Cleaning || to == Listening;
+    case Active: return to == Idle || to == Cleaning || to == Cancelling || to == Listening;
+    case Listening: return to == Idle || to == Cleaning;
     case Cleaning: return to == Idle || to == Cancelling;
     case Cancelling: return to == Idle;
     case Closing: return false;
@@ -41,7 +44,8 @@ constexpr bool may_follow(ServerState from, ServerState to) {
 
 constexpr bool logged_in(ServerState state) {
   using enum ServerState;
-  return state == Idle || state == Active || state == Cleaning || state == Cancelling;
+  return state == Idle || state == Active || state == Cleaning || state == Cancelling ||
+         state == Listening;
 }
 
 constexpr std::string_view name_of(ServerState state) {
@@ -55,6 +59,7 @@ constexpr std::string_view name_of(ServerState state) {
     case Cleaning: return "tested";
     case Cancelling: return "being_canceled";
     case Closing: return "closing";
+    case Listening: return "listening";
   }
   return "";
 }

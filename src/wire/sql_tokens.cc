@@ -315,7 +315,8 @@ void SqlTokens::cut_name(std::string& name) const {
   if (name.size() <= kMaxName) return;
   std::size_t size = kMaxName;
   if (dialect_.encoding == SqlDialect::Encoding::Utf8) {
-    while (size > 0 && (static_cast<unsigned char>(name[size]) & 0xc0U) == 0x80) --size;
+    // No character has more than three bytes behind its first; more are no UTF-8.
+    while (size > kMaxName - 3 && (static_cast<unsigned char>(name[size]) & 0xc0U) == 0x80) --size;
   } else {
     std::size_t whole = 0;
     SqlTokens characters(name, dialect_);

@@ -15,6 +15,7 @@ struct FakeServer final : Server {};
 struct FakeWaiter final : Waiter {
   void served(Server& s) override { server = &s; }
   void refused(const std::string& error_message) override { refusal = error_message; }
+  void waited_too_long() override {}
   Server* server = nullptr;
   std::string refusal;
 };

@@ -27,7 +27,7 @@ TEST(ClientStates, FollowEachOtherAsDrawn) {
   EXPECT_EQ(followers(Idle, letters), "WPVX");
   EXPECT_EQ(followers(Waiting, letters), "IPVX");
   EXPECT_EQ(followers(Preparing, letters), "IVX");
-  EXPECT_EQ(followers(Active, letters), "IX");
+  EXPECT_EQ(followers(Active, letters), "IPX");
   EXPECT_EQ(followers(Console, letters), "X");
   EXPECT_EQ(followers(Closing, letters), "");
 }
@@ -41,13 +41,14 @@ TEST(ClientStates, OnlyTwoHoldAServer) {
 }
 
 TEST(ServerStates, FollowEachOtherAsDrawn) {
-  const std::string letters = "RCLIAKNX";  // K: Cleaning, N: Cancelling, X: Closing
+  const std::string letters = "RCLIAKNXE";  // K: Cleaning, N: Cancelling, X: Closing, E: Listening
   using enum ServerState;
   EXPECT_EQ(followers(Resolving, letters), "CX");
   EXPECT_EQ(followers(Connecting, letters), "RCLX");
   EXPECT_EQ(followers(LoggingIn, letters), "RCIKX");
-  EXPECT_EQ(followers(Idle, letters), "AKX");
-  EXPECT_EQ(followers(Active, letters), "IKNX");
+  EXPECT_EQ(followers(Idle, letters), "AKXE");
+  EXPECT_EQ(followers(Active, letters), "IKNXE");
+  EXPECT_EQ(followers(Listening, letters), "IKX");
   EXPECT_EQ(followers(Cleaning, letters), "INX");
   EXPECT_EQ(followers(Cancelling, letters), "IX");
   EXPECT_EQ(followers(Closing, letters), "");
