@@ -266,11 +266,11 @@ TEST(ServerDies, InATransaction) {
 TEST(ServerDies, WhileItIsCleanedNobodyNotices) {
   World world;
   auto [client, server] = world.session();
-  client.sends(query("listen x"));
-  server.sees(query("listen x"));
-  server.sends(command_complete("LISTEN") + ready());
-  client.sees(command_complete("LISTEN") + ready());
-  server.sees(query("UNLISTEN *"));
+  client.sends(query("declare c cursor with hold for select 1"));
+  server.sees(query("declare c cursor with hold for select 1"));
+  server.sends(command_complete("DECLARE CURSOR") + ready());
+  client.sees(command_complete("DECLARE CURSOR") + ready());
+  server.sees(query("CLOSE ALL"));
   server.closes();
   client.sees_nothing();
   client.sends(query("select 1"));
@@ -281,11 +281,11 @@ TEST(ServerDies, WhileItIsCleanedNobodyNotices) {
 TEST(ServerDies, ARefusedCleaningEndsTheServer) {
   World world;
   auto [client, server] = world.session();
-  client.sends(query("listen x"));
-  server.sees(query("listen x"));
-  server.sends(command_complete("LISTEN") + ready());
-  client.sees(command_complete("LISTEN") + ready());
-  server.sees(query("UNLISTEN *"));
+  client.sends(query("declare c cursor with hold for select 1"));
+  server.sees(query("declare c cursor with hold for select 1"));
+  server.sends(command_complete("DECLARE CURSOR") + ready());
+  client.sees(command_complete("DECLARE CURSOR") + ready());
+  server.sees(query("CLOSE ALL"));
   server.sends(error("XX000", "no") + ready());
   server.sees_close();
   client.sees_nothing();

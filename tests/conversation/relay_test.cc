@@ -302,14 +302,14 @@ TEST(Relay, WhatTheClientLeftInTheSessionIsCleanedBeforeTheNextOne) {
   World world("default_pool_size=1\n");
   auto [first, server] = world.session();
   Peer second = world.one_more_client();
-  first.sends(query("listen x"));
-  server.sees(query("listen x"));
+  first.sends(query("declare c cursor with hold for select 1"));
+  server.sees(query("declare c cursor with hold for select 1"));
   second.sends(query("select 2"));
-  server.sends(command_complete("LISTEN") + ready());
-  first.sees(command_complete("LISTEN") + ready());
-  server.sees(query("UNLISTEN *"));
+  server.sends(command_complete("DECLARE CURSOR") + ready());
+  first.sees(command_complete("DECLARE CURSOR") + ready());
+  server.sees(query("CLOSE ALL"));
   server.sees_nothing();
-  server.sends(command_complete("UNLISTEN") + ready());
+  server.sends(command_complete("CLOSE CURSOR ALL") + ready());
   server.sees(query("select 2"));
   first.sees_nothing();
 }
