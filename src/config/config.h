@@ -32,6 +32,7 @@ struct Database {
   std::optional<int> max_db_connections, max_db_client_connections;
   std::optional<Duration> server_lifetime, query_wait_timeout;
   std::optional<PoolMode> pool_mode;
+  std::optional<bool> share_unnamed_statements;
   LoadBalance load_balance_hosts = LoadBalance::RoundRobin;
 
   bool operator==(const Database&) const = default;

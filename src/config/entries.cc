@@ -53,6 +53,7 @@ constexpr Field<Database> kDatabase[] = {
     of_database<&Database::server_lifetime>("server_lifetime"),
     of_database<&Database::query_wait_timeout>("query_wait_timeout"),
     of_database<&Database::pool_mode>("pool_mode"),
+    of_database<&Database::share_unnamed_statements>("share_unnamed_statements"),
     of_database<&Database::load_balance_hosts>("load_balance_hosts"),
     of_database<&Database::connect_query>("connect_query"),
     of_database<&Database::client_encoding>("client_encoding"),

@@ -122,6 +122,8 @@ struct Settings {  // NOLINT(clang-analyzer-optin.performance.Padding)
   int max_prepared_statements = 200;
   Size max_prepared_statement_size = Size{16} << 20;
   bool share_unnamed_statements = false;
+  int max_client_prepared_statements = 10000;
+  Size max_client_statement_memory = Size{64} << 20;
 
   // TLS.
   SslMode client_tls_sslmode = SslMode::Disable;

@@ -100,7 +100,12 @@ constexpr Setting kStatements[] = {
                                                      {.min = 1024, .max = std::int64_t{1} << 30}),
      Change::Reload, "Largest Parse message that is kept whole."},
     {setting<&Settings::share_unnamed_statements>("share_unnamed_statements"), Change::Reload,
-     "Share unnamed statements between clients too.", State::Later},
+     "Share unnamed statements between clients too."},
+    {setting<&Settings::max_client_prepared_statements>("max_client_prepared_statements"),
+     Change::Reload, "Named statements of one client; 0 is without limit."},
+    {setting<&Settings::max_client_statement_memory>("max_client_statement_memory",
+                                                     {.max = std::int64_t{1} << 40}),
+     Change::Reload, "Bytes of one client's named statements, text and name; 0 is without limit."},
 };
 
 }  // namespace

@@ -101,7 +101,7 @@ void ClientSession::on_readable() {
 
 void ClientSession::go_on() {
   if (state_ == ClientState::Closing || !inbox_) return;
-  stalled_ = false;
+  stalled_ = Stall::No;
   Bytes input = inbox_->bytes();
   const std::size_t before = input.size();
   take_input(input);
@@ -123,13 +123,12 @@ void ClientSession::resume_reading() {
   // Who does not read gets no more answers of our own: to Sync, to Close, from the console.
   wanted = wanted && stream_.unsent() < kMaxWaitingInput;
   const bool held = logging_in() || state_ == ClientState::Waiting ||
-                    state_ == ClientState::Preparing || awaits_console_ || stalled_ || !wanted;
+                    state_ == ClientState::Preparing || awaits_console_ || stalled_ != Stall::No ||
+                    !wanted;
   if (held && inbox_ && inbox_->size() >= kMaxWaitingInput) wanted = false;
   const bool was_off = !stream_.wants_read();
   stream_.want_read(wanted);
-  if (inbox_ && server_ != nullptr &&
-      (stalled_ ? server_->names_are_settled() && !server_->copy_is_unclear()
-                : wanted && was_off)) {
+  if (inbox_ && server_ != nullptr && (stalled_ != Stall::No ? may_go_on() : wanted && was_off)) {
     host_->wake(*this);
   }
 }
@@ -375,6 +374,7 @@ void ClientSession::prepared() {
 void ClientSession::released() {
   server_ = nullptr;
   slot_->peer_id.store(0, std::memory_order_relaxed);
+  if (statements_) statements_->clear_portals();
   enter(ClientState::Idle);
   if (logging_in()) welcome();
   if (state_ == ClientState::Closing) return;

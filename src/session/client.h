@@ -132,16 +132,41 @@ class ClientSession final : public pool::Waiter,
   // client_messages.cc: what is done with each message for a server.
   bool relay(const wire::Header& header, Bytes& input);
   void query_begins();
-  bool names_are_settled();
   bool relay_extended(const wire::Header& header, Bytes& input);
-  bool relay_parse(const wire::Header& header, Bytes& input);
-  bool relay_bind(const wire::Header& header, Bytes& input);
-  bool relay_describe_or_close(const wire::Header& header, Bytes& input);
   void forward_rest(const wire::Header& header, Bytes& input, std::size_t skipped,
                     wire::MessageWriter& new_head);
   void forward(const wire::Header& header, Bytes& input);
   void discard(const wire::Header& header, Bytes& input);
+
+  // client_statements.cc
   bool shares_statements() const;
+  // What the next message depends on: how an earlier one ends.
+  enum class Stall : std::uint8_t { No, Names, Unnamed, Sql, Copy };
+  bool settled(Stall what);
+  bool may_go_on() const;
+  bool relay_parse(const wire::Header& header, Bytes& input);
+  bool relay_named_parse(const wire::Header& header, Bytes& input, std::string_view name,
+                         Bytes body);
+  void relay_unnamed_parse(const wire::Header& header, Bytes& input, StatementRef statement);
+  bool relay_bind(const wire::Header& header, Bytes& input);
+  bool relay_describe(const wire::Header& header, Bytes& input);
+  bool relay_close(const wire::Header& header, Bytes& input);
+  void relay_unknown_close(const wire::Header& header, Bytes& input, std::string_view name);
+  struct Known {
+    StatementRef statement;    // null: the client has no such one
+    std::string_view as;       // what the server knows it by
+    ClientStatementRef named;  // null: it has no name
+  };
+  Known give(std::string_view name);
+  Known give_unnamed();
+  StatementRef statement_of(Bytes body);
+  StatementRef present(const StatementRef& statement);
+  Refusal refusal_of(std::string_view name, Bytes body);
+
+  // client_sql.cc
+  bool relay_query(const wire::Header& header, Bytes& input);
+  bool relay_execute(const wire::Header& header, Bytes& input);
+  void give_own_names(const std::vector<SqlName>& names);
   bool check_length(const wire::Header& header);
   wire::SqlDialect dialect() const;
   ListenStepsRef steps_of_query(const wire::Header& header, Bytes input) const;
@@ -156,7 +181,7 @@ class ClientSession final : public pool::Waiter,
   bool awaits_console_ = false;
   bool cancel_wanted_ = false;  // while it was between two workers
   bool told_of_waiting_ = false;
-  bool stalled_ = false;     // the next message depends on how an earlier one ends
+  Stall stalled_ = Stall::No;
   bool login_done_ = false;  // login_ is to go as soon as nobody is inside of it
   wire::Framer framer_;
   net::Stream stream_;

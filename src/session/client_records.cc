@@ -34,6 +34,8 @@ enum Tag : std::uint16_t {
   TagToldOfWaiting = 20,
   TagLoginUser = 40,  // as whom it came
   // 60 to 69: listening_records.cc
+  TagUnnamed = 80,
+  TagPortal = 81,
 };
 
 std::optional<ClientState> known_state(std::uint64_t number) {
@@ -66,6 +68,12 @@ std::string SessionRecords::save(const ClientSession& client) {
   if (client.statements_) {
     client.statements_->each(
         [&](const ClientStatement& each) { out.text(TagStatement, save_client_statement(each)); });
+    if (const StatementRef& unnamed = client.statements_->unnamed()) {
+      out.text(TagUnnamed, save_statement(*unnamed));
+    }
+    client.statements_->each_portal([&](const std::string& name, const StatementRef& statement) {
+      out.text(TagPortal, save_client_statement({.name = name, .statement = statement}));
+    });
   }
   out.number(TagConnectedAt, to_number(client.connected_at_));
   out.number(TagStateSince, to_number(client.state_since_));
@@ -106,7 +114,18 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
         break;
       case TagParameters: client.parameters_ = TRY(load_set(host.parameters, field->value)); break;
       case TagStatement:
-        client.statements().add(TRY(load_client_statement(host.shared.statements, field->value)));
+      case TagPortal: {
+        ClientStatementRef named = TRY(load_client_statement(host.shared.statements, field->value));
+        if (!named->statement) return Error{ErrorCode::Protocol, "a name stands for no statement"};
+        if (field->tag == TagPortal) {
+          client.statements().bind_portal(named->name, named->statement);
+        } else {
+          client.statements().add(std::move(named));
+        }
+        break;
+      }
+      case TagUnnamed:
+        client.statements().set_unnamed(TRY(load_statement(host.shared.statements, field->value)));
         break;
       case TagConnectedAt: client.connected_at_ = to_instant(field->number()); break;
       case TagStateSince: client.state_since_ = to_instant(field->number()); break;

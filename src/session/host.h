@@ -91,6 +91,7 @@ class Host {
   BufferPool buffers;
   HotSlots slots;
   ParameterSets parameters;
+  RecentStatements recent_statements;
 
   // Lent for one pass over a peer's input.
   std::vector<std::byte> scratch;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "session/sql_names.h"
+
 namespace doorman::session {
 
 namespace {
@@ -19,6 +21,12 @@ template <class Vector>
 auto position(Vector& all, std::string_view name) {
   return std::lower_bound(all.begin(), all.end(), name,
                           [](const Parameter& p, std::string_view n) { return before(p.name, n); });
+}
+
+void append_to(std::string& key, const Parameter& each) {
+  for (const char c : each.name) key.push_back(folded(c));
+  key.push_back('\0');
+  key.append(each.value).push_back('\0');
 }
 
 }  // namespace
@@ -49,12 +57,15 @@ void ParameterSet::erase(std::string_view name) {
 
 std::string ParameterSet::key() const {
   std::string key;
-  for (const Parameter& each : all_) {
-    for (const char c : each.name) key.push_back(folded(c));
-    key.push_back('\0');
-    key.append(each.value).push_back('\0');
-  }
+  for (const Parameter& each : all_) append_to(key, each);
   return key;
+}
+
+void ParameterSet::note_meaning() {
+  meaning_.clear();
+  for (const Parameter& each : all_) {
+    if (!is_harmless_setting(each.name)) append_to(meaning_, each);
+  }
 }
 
 std::vector<Change> difference(const ParameterSet& has, const ParameterSet& wants) {
@@ -96,7 +107,9 @@ Parameters ParameterSets::intern(const ParameterSet& set) {
   std::weak_ptr<const ParameterSet>& slot = sets_[set.key()];
   Parameters shared = slot.lock();
   if (!shared) {
-    shared = std::make_shared<const ParameterSet>(set);
+    auto fresh = std::make_shared<ParameterSet>(set);
+    fresh->note_meaning();
+    shared = std::move(fresh);
     slot = shared;
   }
   return shared;

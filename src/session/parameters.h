@@ -28,12 +28,18 @@ class ParameterSet {
   void set(std::string_view name, std::string_view value);
   void erase(std::string_view name);
   const std::vector<Parameter>& all() const { return all_; }
-  bool operator==(const ParameterSet&) const = default;
+  bool operator==(const ParameterSet& other) const { return all_ == other.all_; }
 
   std::string key() const;  // equal for equal sets only
+  // The same of those that may decide what a text of SQL means. Of interned sets only.
+  const std::string& meaning() const { return meaning_; }
 
  private:
+  friend class ParameterSets;
+  void note_meaning();
+
   std::vector<Parameter> all_;  // sorted by folded name
+  std::string meaning_;
 };
 
 using Parameters = std::shared_ptr<const ParameterSet>;

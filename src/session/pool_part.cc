@@ -17,6 +17,8 @@ PoolSettings pool_settings(const config::Config& config, const config::Database&
   out.database = database;
   out.server_user = user;
   out.from_fallback = !config.databases.contains(database.name);
+  out.share_unnamed_statements =
+      database.share_unnamed_statements.value_or(global.share_unnamed_statements);
   out.pool_mode = of_user.pool_mode.value_or(database.pool_mode.value_or(global.pool_mode));
   out.limits = {
       .pool_size =

@@ -27,6 +27,7 @@ struct PoolSettings {
   config::PoolMode pool_mode = config::PoolMode::Session;
   pool::Limits limits;
   int max_db_client_connections = 0;
+  bool share_unnamed_statements = false;
   bool from_fallback = false;  // the database is not listed: "*" made it
   Duration query_timeout{};
   Duration query_wait_timeout{};

@@ -12,7 +12,12 @@ enum : std::uint16_t {
   TagId = 3,
   TagBody = 4,
   TagStatement = 5,
-  TagSerial = 6
+  TagSerial = 6,
+  TagSettings = 7,
+  TagPrivate = 8,
+  TagNotKept = 9,
+  TagUse = 10,
+  TagUseName = 11,
 };
 
 }  // namespace
@@ -46,18 +51,39 @@ std::string save_statement(const Statement& statement) {
   RecordWriter out;
   out.number(TagId, statement.id);
   out.text(TagBody, statement.body);
+  out.text(TagSettings, statement.settings);
+  if (!statement.shared) out.number(TagPrivate, 1);
+  if (!statement.kept) out.number(TagNotKept, 1);
+  for (const SqlName& each : statement.names) {
+    out.number(TagUse, static_cast<std::uint64_t>(each.use));
+    out.text(TagUseName, each.name);
+  }
   return out.take();
 }
 
 Result<StatementRef> load_statement(StatementRegistry& registry, std::string_view record) {
-  std::uint64_t id = 0;
-  std::string_view body;
+  Statement saved;
   RecordReader reader(record);
   while (auto field = TRY(reader.next())) {
-    if (field->tag == TagId) id = field->number();
-    if (field->tag == TagBody) body = field->value;
+    switch (field->tag) {
+      case TagId: saved.id = field->number(); break;
+      case TagBody: saved.body = field->value; break;
+      case TagSettings: saved.settings = field->value; break;
+      case TagPrivate: saved.shared = field->number() == 0; break;
+      case TagNotKept: saved.kept = field->number() == 0; break;
+      case TagUse:
+        if (field->number() > static_cast<std::uint64_t>(SqlUse::Setting)) {
+          return Error{ErrorCode::Protocol, "a statement uses a name in no way that can be"};
+        }
+        saved.names.push_back({.use = static_cast<SqlUse>(field->number()), .name = {}});
+        break;
+      case TagUseName:
+        if (!saved.names.empty()) saved.names.back().name = field->value;
+        break;
+      default: break;  // a later release knows it
+    }
   }
-  StatementRef statement = registry.restore(id, body);
+  StatementRef statement = registry.restore(std::move(saved));
   if (!statement) return Error{ErrorCode::Protocol, "a statement has the number of another one"};
   return statement;
 }
@@ -66,7 +92,7 @@ std::string save_client_statement(const ClientStatement& statement) {
   RecordWriter out;
   out.number(TagSerial, statement.serial);
   out.text(TagName, statement.name);
-  out.text(TagStatement, save_statement(*statement.statement));
+  if (statement.statement) out.text(TagStatement, save_statement(*statement.statement));
   return out.take();
 }
 
@@ -79,7 +105,6 @@ Result<ClientStatementRef> load_client_statement(StatementRegistry& registry,
     if (field->tag == TagName) loaded->name = field->value;
     if (field->tag == TagStatement) loaded->statement = TRY(load_statement(registry, field->value));
   }
-  if (!loaded->statement) return Error{ErrorCode::Protocol, "a name stands for no statement"};
   return ClientStatementRef(std::move(loaded));
 }
 

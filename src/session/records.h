@@ -73,6 +73,7 @@ struct SessionRecords {
   static void save_listening(const ClientSession& client, RecordWriter& out);
   static Result<> load_listening(ClientSession& client, Image& image);
   static Result<> read_server(ServerSession& server, const std::string& record);
+  static void count_pending(ServerSession& server);
   static void take_out(ServerSession& server, Image& image);
 };
 

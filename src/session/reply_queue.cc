@@ -19,6 +19,7 @@ void ReplyQueue::erase(std::size_t index, std::size_t count) {
     at(i).statement.reset();
     at(i).client_statement.reset();
     at(i).listens.reset();
+    at(i).before.reset();
   }
   count_ -= count;
 }

@@ -37,18 +37,35 @@ inline bool is_copy_data(Awaits awaits) {
 enum class Deliver : std::uint8_t {
   Forward,  // the reply goes to the client
   Local,    // nothing was sent; we answer when the turn comes
-  Swallow   // we sent the message, and the client learns nothing of its reply
+  Swallow,  // we sent the message, and the client learns nothing of its reply
+  Refuse    // we sent a message that must fail, and the client gets an error of our own for it
 };
+
+// Why a statement is refused.
+enum class Refusal : std::uint8_t { None, TooMany, TooLarge };
 
 struct Reply {
   Awaits awaits;
   Deliver deliver;
+  Refusal refusal = Refusal::None;
+  bool unnamed = false;   // it changes the client's unnamed statement, which was `before`
+  bool slot = false;      // it changes the server's unnamed statement
+  bool own = false;       // `client_statement` is what a name of the client's own is on the server
+  bool own_sql = false;   // and SQL had prepared it
+  bool doubtful = false;  // undone, it leaves in doubt whether the server has `statement`
+  bool sql = false;       // its SQL concerns names: ServerSession has them
+  std::uint32_t sequence = 0;  // of those with a `statement`
   // Which statement the server gets (Parse) or loses (Close).
   StatementRef statement = {};
-  // Which name the client gets (Parse) or loses (Close).
+  // Which name the client gets (Parse) or loses (Close), or has used (Bind, Describe).
   ClientStatementRef client_statement = {};
   // Of a Query or an Execute of a client that listens.
   ListenStepsRef listens = {};
+  StatementRef before = {};
+
+  bool changes_names() const {
+    return client_statement && (awaits == Awaits::Parse || awaits == Awaits::Close);
+  }
 };
 
 class ReplyQueue {
@@ -73,6 +90,7 @@ class ReplyQueue {
     if (gone.statement) gone.statement.reset();
     if (gone.client_statement) gone.client_statement.reset();
     if (gone.listens) gone.listens.reset();
+    if (gone.before) gone.before.reset();
     first_ = (first_ + 1) & (ring_.size() - 1);
     --count_;
   }

@@ -259,6 +259,8 @@ void ServerSession::link(ClientSession& client) {
   client_ = &client;
   fresh_ = true;
   open_batch_ = false;
+  settings_in_doubt_ = false;
+  doubt_lasts_ = false;
   linked_at_ = host_->now();
   slot_->peer_id.store(client.id(), std::memory_order_relaxed);
   if (client.output_blocked()) stream_.want_read(false);
@@ -269,8 +271,20 @@ void ServerSession::expect(Reply reply) {
     skipping_ = false;
     ++batch_;
   }
-  if (reply.client_statement) {
+  if (reply.changes_names()) {
     if (names_pending_++ == 0) names_batch_ = batch_;
+  }
+  if (reply.unnamed) {
+    ++unnamed_pending_;
+    unnamed_batch_ = batch_;
+  }
+  if (reply.slot) {
+    ++slot_pending_;
+    slot_batch_ = batch_;
+  }
+  if (reply.statement) {
+    if (statements_sent_ == statements_settled_) statements_batch_ = batch_;
+    reply.sequence = ++statements_sent_;
   }
   if (reply.deliver == Deliver::Forward) {
     fresh_ = false;
@@ -284,30 +298,6 @@ void ServerSession::expect(Reply reply) {
   }
   replies_.push(std::move(reply));
   if (local && replies_.size() == 1) advance();
-}
-
-void ServerSession::provide(const ClientStatementRef& statement) {
-  const StatementRef& wanted = statement->statement;
-  if (statements_.use(*wanted)) {
-    ++part_->counters.statement_hits;
-    return;
-  }
-  ++part_->counters.statement_misses;
-  ++part_->counters.server_parses;
-  host_->to_server.add_copy(
-      wire::MessageWriter().begin('P').text(wanted->server_name).raw(wanted->body).end().bytes());
-  expect({.awaits = Awaits::Parse, .deliver = Deliver::Swallow, .statement = wanted});
-  statements_.add(wanted);
-  evict_statements();
-}
-
-void ServerSession::evict_statements() {
-  const auto limit = static_cast<std::size_t>(host_->settings().max_prepared_statements);
-  while (StatementRef oldest = statements_.evict(limit)) {
-    ++part_->counters.statement_evictions;
-    host_->to_server.add_copy(wire::close_statement(oldest->server_name));
-    expect({.awaits = Awaits::Close, .deliver = Deliver::Swallow, .statement = oldest});
-  }
 }
 
 bool ServerSession::adopt_parameters(const Parameters& wanted) {
@@ -326,6 +316,7 @@ bool ServerSession::adopt_parameters(const Parameters& wanted) {
   for (const Awaits each : {Awaits::Parse, Awaits::Bind, Awaits::Execute, Awaits::Sync}) {
     expect({.awaits = each, .deliver = Deliver::Swallow});
   }
+  statements_.set_unnamed(ServerStatements::Unnamed::Unknown);
   adopting_ = true;
   return known;
 }
@@ -334,7 +325,8 @@ bool ServerSession::free_to_release() const {
   return state_ == ServerState::Active && client_ != nullptr &&
          client_->state() == ClientState::Active && !fresh_ && !open_batch_ && !skipping_ &&
          status_ == 'I' && replies_.empty() && stream_.unsent() == 0 && framer_.at_boundary() &&
-         client_->between_messages() && part_->settings.pool_mode != config::PoolMode::Session;
+         !statements_.pins() && client_->between_messages() &&
+         part_->settings.pool_mode != config::PoolMode::Session;
 }
 
 void ServerSession::detach_client() {

@@ -53,14 +53,29 @@ class ServerSession final : public pool::Server,
   // The client is gone, wherever it was.
   void client_left();
   void expect(Reply reply);
-  // The server gets a name that SQL or an error path prepared there: it is removed before others
-  // come.
-  void note_sql_prepared() { dirt_ |= dirt::kPrepared; }
   // True while a Parse cannot fail for the state of the transaction (25P02).
   bool transaction_is_known_good() const { return ready_pending_ == 0 && status_ != 'E'; }
-  // Gives `statement` to the server if it lacks it: the Parse goes into host.to_server.
-  void provide(const ClientStatementRef& statement);
+
+  // Statements, see server_statements.cc. What these send goes into host.to_server.
+  // Gives `statement` to the server if it lacks it.
+  void provide(const StatementRef& statement);
+  // The client's own Parse of it is about to be sent under our name, in place of `created`.
+  void expect_parse(const StatementRef& statement, Reply reply);
+  // Makes the server's unnamed statement this one. Null: the server has none.
+  void provide_unnamed(const StatementRef& statement);
+  // What the client sends next makes it so; `statement` null: none.
+  void note_unnamed(Reply& reply, const StatementRef& statement);
+  // Gives the server a name of the client's own. Null: with an empty text.
+  void put_own_name(std::string_view name, const StatementRef& statement);
+  // The client does not have this name: nor shall the server.
+  void hide_name(std::string_view name);
   void evict_statements();
+  // The next message has SQL about names: until it has ended nothing else may be sent.
+  void expect_sql(std::vector<SqlName> names);
+  bool sql_pending() const { return sql_pending_; }
+  // Texts may not mean what the client's parameters let expect: what is parsed is not shared.
+  bool settings_in_doubt() const { return settings_in_doubt_; }
+  void doubt_settings(std::string_view name);
   // Writes host.to_server. False: the connection is lost, and so is this link.
   bool write_gathered();
   // Replays the client's parameters: into host.to_server. False: their acceptance must be waited
@@ -74,6 +89,8 @@ class ServerSession final : public pool::Server,
   bool copy_is_unclear() const;
   bool hold_sync();  // true: a Sync that comes now is not to be sent, or not yet
   void send_held_syncs();
+  // Nor of its unnamed statement, except those that this batch has overtaken.
+  bool unnamed_is_settled() const { return unnamed_pending_ == 0 || unnamed_batch_ == batch_; }
   void resume_reading();
   // Lets the server send the replies that it keeps until the next Sync: ours wait behind them.
   void hurry();
@@ -142,8 +159,16 @@ class ServerSession final : public pool::Server,
   void note_tag(std::string_view tag);
   void advance();
   void skip_to_sync();
-  void undo(Reply& reply);
+  void undo(Reply& reply, std::size_t index);
+  void undo_unnamed(Reply& reply, std::size_t index);
+  void settle(Reply& reply);
   void drop_front();
+  bool statements_unsettled() const;
+  bool close_doubtful(const Statement& statement);
+  void end_sql(std::string_view tag);
+  bool own_names_put_before_query() const;
+  void refuse(const Reply& reply);
+  bool pass_renamed(const Reply& reply, Bytes message);
   void pass_on(Bytes message);
   bool unexpected(char type);
 
@@ -176,6 +201,7 @@ class ServerSession final : public pool::Server,
   void logged_in();
   void end_connect();
   void set_parameters_to_default();
+  bool close_own_names();
 
   void enter(ServerState next);
   void detach_client();
@@ -207,16 +233,28 @@ class ServerSession final : public pool::Server,
   bool skipping_ = false;    // the server ignores everything up to the next Sync
   bool copying_in_ = false;  // between CopyInResponse and the end of that COPY
   bool release_after_pass_ = false;
-  bool outdated_ = false;          // to be closed instead of used again
-  bool fresh_ = true;              // linked, and nothing was sent for the client yet
-  bool open_batch_ = false;        // something was sent since the last ReadyForQuery
-  bool half_message_ = false;      // the last message of the client that left is not whole
-  bool orphaned_ = false;          // its client left; what it still says is dropped
-  bool ended_ = false;             // the server has said FATAL: what follows is the end
-  bool adopting_ = false;          // between a replay of parameters and its ReadyForQuery
+  bool outdated_ = false;      // to be closed instead of used again
+  bool fresh_ = true;          // linked, and nothing was sent for the client yet
+  bool open_batch_ = false;    // something was sent since the last ReadyForQuery
+  bool half_message_ = false;  // the last message of the client that left is not whole
+  bool orphaned_ = false;      // its client left; what it still says is dropped
+  bool ended_ = false;         // the server has said FATAL: what follows is the end
+  bool adopting_ = false;      // between a replay of parameters and its ReadyForQuery
+  bool sql_pending_ = false;   // a message about names is under way: sql_names_
+  bool settings_in_doubt_ = false;
+  bool doubt_lasts_ = false;       // until the server is clean, not only to the next ReadyForQuery
   std::uint32_t batch_ = 0;        // counts Syncs
   std::uint32_t names_batch_ = 0;  // the batch whose names are pending
-  std::size_t names_pending_ = 0;  // replies that make or end a client's name
+  std::size_t names_pending_ = 0;  // replies that make or end a name
+  std::uint32_t unnamed_batch_ = 0;
+  std::size_t unnamed_pending_ = 0;  // replies that change the client's unnamed statement
+  std::uint32_t slot_batch_ = 0;
+  std::size_t slot_pending_ = 0;        // replies that change the server's
+  std::uint32_t statements_batch_ = 0;  // since when some are pending
+  std::uint32_t statements_sent_ = 0;   // counts Parse and Close of shared ones
+  std::uint32_t statements_settled_ = 0;
+  std::vector<SqlName> sql_names_;
+  std::size_t sql_next_ = 0;       // of them, by the tags that have come
   std::size_t ready_pending_ = 0;  // replies to the client that end with ReadyForQuery
   char status_ = 'I';              // of the last ReadyForQuery
   std::uint8_t dirt_ = 0;

@@ -52,7 +52,7 @@ void ServerSession::set_parameters_to_default() {
 
 void ServerSession::next_cleaning() {
   if (cleaning_.empty()) {
-    become_idle();
+    if (!close_own_names()) become_idle();
     return;
   }
   const std::string sql = std::move(cleaning_.front());
@@ -64,7 +64,28 @@ void ServerSession::run_cleaning(const std::string& sql) {
   if (state_ != ServerState::Cleaning) enter(ServerState::Cleaning);
   runs_connect_query_ = part_->settings.database.connect_query == sql;
   replies_.push({.awaits = Awaits::Query, .deliver = Deliver::Swallow});
+  statements_.set_unnamed(ServerStatements::Unnamed::None);
   if (!stream_.write(bytes_of(wire::query(sql)))) fail("", "server is gone");
+}
+
+// Names of clients' own are left where they are, for they cost little and may be asked for again,
+// but not many of them, and none that a client's SQL had prepared. True: they are being closed.
+bool ServerSession::close_own_names() {
+  static constexpr std::size_t kMaxOwnNames = 16;
+  if (!statements_.pins() && statements_.own_count() <= kMaxOwnNames) return false;
+  if (state_ != ServerState::Cleaning) enter(ServerState::Cleaning);
+  std::vector<std::string> names;
+  statements_.each_own([&](const std::string& name, const OwnName&) { names.push_back(name); });
+  std::string messages;
+  for (const std::string& name : names) {
+    statements_.remove_own(name);
+    messages += wire::close_statement(name);
+    replies_.push({.awaits = Awaits::Close, .deliver = Deliver::Swallow});
+  }
+  messages += wire::sync();
+  replies_.push({.awaits = Awaits::Sync, .deliver = Deliver::Swallow});
+  if (!stream_.write(bytes_of(messages))) fail("", "server is gone");
+  return true;
 }
 
 void ServerSession::become_idle() {

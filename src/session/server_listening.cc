@@ -65,6 +65,7 @@ void ServerSession::ask_channels() {
   handover_->channels.clear();
   ++handover_->questions;
   replies_.push({.awaits = Awaits::Query, .deliver = Deliver::Swallow});
+  statements_.set_unnamed(ServerStatements::Unnamed::None);
   const std::string sql = "SELECT pg_catalog.pg_listening_channels(); LISTEN \"" +
                           client_->listening()->hub().mark_channel + "\"";
   if (!stream_.write(bytes_of(wire::query(sql)))) {

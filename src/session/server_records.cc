@@ -38,12 +38,22 @@ enum Tag : std::uint16_t {
   TagUser = 41,
   TagIdleSince = 42,
   TagCancels = 43,
+  TagOwnName = 80,
+  TagOwnSqlName = 81,
+  TagUnnamedState = 82,
+  TagUnnamed = 83,
+  TagDoubtful = 84,  // a statement that the server may have or not
+  TagSqlUse = 85,    // of the message about names that is under way
+  TagSqlUseName = 86,
 
   TagAwaits = 1,
   TagDeliver = 2,
   TagReplyStatement = 3,
   TagReplyClientStatement = 4,
   TagReplyListens = 5,
+  TagReplyFlags = 85,
+  TagReplyBefore = 86,
+  TagReplyRefusal = 87,
 };
 
 enum Flag : std::uint64_t {
@@ -60,6 +70,17 @@ enum Flag : std::uint64_t {
   FlagHalfMessage = 1 << 17,
   FlagConnectQuery = 1 << 18,
   FlagHandingOver = 1 << 19,
+  FlagSettingsInDoubt = 1 << 24,
+  FlagDoubtLasts = 1 << 25,
+};
+
+enum ReplyFlag : std::uint64_t {
+  FlagUnnamed = 1,
+  FlagSlot = 2,
+  FlagOwn = 4,
+  FlagOwnSql = 8,
+  FlagDoubtful = 16,
+  FlagSql = 32,
 };
 
 std::string save_reply(const Reply& reply) {
@@ -71,6 +92,18 @@ std::string save_reply(const Reply& reply) {
     out.text(TagReplyClientStatement, save_client_statement(*reply.client_statement));
   }
   if (reply.listens) out.text(TagReplyListens, save_steps(*reply.listens));
+  std::uint64_t flags = 0;
+  if (reply.unnamed) flags |= FlagUnnamed;
+  if (reply.slot) flags |= FlagSlot;
+  if (reply.own) flags |= FlagOwn;
+  if (reply.own_sql) flags |= FlagOwnSql;
+  if (reply.doubtful) flags |= FlagDoubtful;
+  if (reply.sql) flags |= FlagSql;
+  if (flags != 0) out.number(TagReplyFlags, flags);
+  if (reply.before) out.text(TagReplyBefore, save_statement(*reply.before));
+  if (reply.refusal != Refusal::None) {
+    out.number(TagReplyRefusal, static_cast<std::uint64_t>(reply.refusal));
+  }
   return out.take();
 }
 
@@ -88,13 +121,43 @@ Result<Reply> load_reply(StatementRegistry& registry, std::string_view record) {
       case TagReplyListens:
         reply.listens = std::make_shared<const ListenSteps>(TRY(load_steps(field->value)));
         break;
+      case TagReplyFlags: {
+        const std::uint64_t flags = field->number();
+        reply.unnamed = (flags & FlagUnnamed) != 0;
+        reply.slot = (flags & FlagSlot) != 0;
+        reply.own = (flags & FlagOwn) != 0;
+        reply.own_sql = (flags & FlagOwnSql) != 0;
+        reply.doubtful = (flags & FlagDoubtful) != 0;
+        reply.sql = (flags & FlagSql) != 0;
+        break;
+      }
+      case TagReplyBefore: reply.before = TRY(load_statement(registry, field->value)); break;
+      case TagReplyRefusal: reply.refusal = static_cast<Refusal>(field->number()); break;
       default: break;
     }
   }
-  if (reply.awaits > Awaits::HeldSync || reply.deliver > Deliver::Swallow) {
+  if (reply.awaits > Awaits::HeldSync || reply.deliver > Deliver::Refuse ||
+      reply.refusal > Refusal::TooLarge) {
     return Error{ErrorCode::Protocol, "a server owes a reply that cannot be"};
   }
+  if (reply.client_statement && !reply.own && !reply.client_statement->statement) {
+    return Error{ErrorCode::Protocol, "a name stands for no statement"};
+  }
   return reply;
+}
+
+void save_statements(const ServerStatements& statements, RecordWriter& out) {
+  statements.each([&](const StatementRef& each) {
+    out.text(statements.has(*each) ? TagStatement : TagDoubtful, save_statement(*each));
+  });
+  statements.each_own([&](const std::string& name, const OwnName& own) {
+    out.text(own.sql ? TagOwnSqlName : TagOwnName,
+             save_client_statement({.name = name, .statement = own.statement}));
+  });
+  out.number(TagUnnamedState, statements.unnamed() == ServerStatements::Unnamed::None ? 1 : 0);
+  if (const StatementRef& unnamed = statements.unnamed_statement()) {
+    out.text(TagUnnamed, save_statement(*unnamed));
+  }
 }
 
 }  // namespace
@@ -112,8 +175,11 @@ std::string SessionRecords::save(const ServerSession& server) {
   if (server.parameters_before_) {
     out.text(TagParametersBefore, save_parameters(server.parameters_before_->all()));
   }
-  server.statements_.each(
-      [&](const StatementRef& each) { out.text(TagStatement, save_statement(*each)); });
+  save_statements(server.statements_, out);
+  for (std::size_t i = server.sql_next_; i < server.sql_names_.size(); ++i) {
+    out.number(TagSqlUse, static_cast<std::uint64_t>(server.sql_names_[i].use));
+    out.text(TagSqlUseName, server.sql_names_[i].name);
+  }
   for (std::size_t i = 0; i < server.replies_.size(); ++i) {
     out.text(TagReply, save_reply(server.replies_.at(i)));
   }
@@ -132,6 +198,8 @@ std::string SessionRecords::save(const ServerSession& server) {
   if (server.orphaned_) flags |= FlagOrphaned;
   if (server.half_message_) flags |= FlagHalfMessage;
   if (server.runs_connect_query_) flags |= FlagConnectQuery;
+  if (server.settings_in_doubt_) flags |= FlagSettingsInDoubt;
+  if (server.doubt_lasts_) flags |= FlagDoubtLasts;
   out.number(TagFlags, flags);
   if (server.inbox_) out.bytes(TagInbox, server.inbox_->bytes());
   out.bytes(TagUnsent, server.stream_.unsent_bytes());
@@ -148,6 +216,36 @@ std::string SessionRecords::save(const ServerSession& server) {
   out.number(TagIdleSince, to_number(server.idle_since));
   out.number(TagCancels, server.cancels_);
   return out.take();
+}
+
+// What follows from the reply queue: what is pending, and since which batch.
+void SessionRecords::count_pending(ServerSession& server) {
+  std::uint32_t batch = server.batch_;
+  for (std::size_t i = 0; i < server.replies_.size(); ++i) {
+    if (server.replies_.at(i).awaits == Awaits::Sync) --batch;
+  }
+  for (std::size_t i = 0; i < server.replies_.size(); ++i) {
+    Reply& reply = server.replies_.at(i);
+    const bool ready = reply.awaits == Awaits::Query || reply.awaits == Awaits::Sync;
+    if (ready && reply.deliver == Deliver::Forward) ++server.ready_pending_;
+    if (reply.awaits == Awaits::Sync) ++batch;
+    if (reply.changes_names()) ++server.names_pending_;
+    if (reply.unnamed) {
+      ++server.unnamed_pending_;
+      server.unnamed_batch_ = batch;
+    }
+    if (reply.slot) {
+      ++server.slot_pending_;
+      server.slot_batch_ = batch;
+    }
+    if (reply.sql) server.sql_pending_ = true;
+    if (!reply.statement) continue;
+    if (server.statements_sent_ == 0) server.statements_batch_ = batch;
+    reply.sequence = ++server.statements_sent_;
+    if (reply.awaits == Awaits::Parse && server.statements_.has(*reply.statement)) {
+      server.statements_.set_given(*reply.statement, {.sequence = reply.sequence, .batch = batch});
+    }
+  }
 }
 
 Result<> SessionRecords::read_server(ServerSession& server, const std::string& record) {
@@ -167,14 +265,35 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
         server.parameters_before_ = TRY(load_set(host.parameters, field->value));
         break;
       case TagStatement: server.statements_.add(TRY(load_statement(registry, field->value))); break;
-      case TagReply: {
-        Reply reply = TRY(load_reply(registry, field->value));
-        const bool ready = reply.awaits == Awaits::Query || reply.awaits == Awaits::Sync;
-        if (ready && reply.deliver == Deliver::Forward) ++server.ready_pending_;
-        if (reply.client_statement) ++server.names_pending_;
-        server.replies_.push(std::move(reply));
+      case TagDoubtful:
+        server.statements_.add(TRY(load_statement(registry, field->value)), {.doubtful = true});
+        break;
+      case TagOwnName:
+      case TagOwnSqlName: {
+        const ClientStatementRef own = TRY(load_client_statement(registry, field->value));
+        const bool sql = field->tag == TagOwnSqlName;
+        server.statements_.set_own(own->name, {.statement = own->statement, .sql = sql});
         break;
       }
+      case TagUnnamedState:
+        server.statements_.set_unnamed(field->number() == 1 ? ServerStatements::Unnamed::None
+                                                            : ServerStatements::Unnamed::Unknown);
+        break;
+      case TagUnnamed:
+        server.statements_.set_unnamed(TRY(load_statement(registry, field->value)));
+        break;
+      case TagSqlUse: {
+        const auto use = static_cast<SqlUse>(field->number());
+        if (use > SqlUse::Setting) {
+          return Error{ErrorCode::Protocol, "SQL uses a name in no way that can be"};
+        }
+        server.sql_names_.push_back({.use = use, .name = {}});
+        break;
+      }
+      case TagSqlUseName:
+        if (!server.sql_names_.empty()) server.sql_names_.back().name = field->value;
+        break;
+      case TagReply: server.replies_.push(TRY(load_reply(registry, field->value))); break;
       case TagFramer: server.framer_ = load_framer(field->value); break;
       case TagFlags: {
         const std::uint64_t flags = field->number();
@@ -191,6 +310,8 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
         server.orphaned_ = (flags & FlagOrphaned) != 0;
         server.half_message_ = (flags & FlagHalfMessage) != 0;
         server.runs_connect_query_ = (flags & FlagConnectQuery) != 0;
+        server.settings_in_doubt_ = (flags & FlagSettingsInDoubt) != 0;
+        server.doubt_lasts_ = (flags & FlagDoubtLasts) != 0;
         break;
       }
       case TagInbox:
@@ -217,6 +338,7 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
   if (!server.welcome_ || !server.parameters_) {
     return Error{ErrorCode::Protocol, "a server's record lacks its parameters"};
   }
+  count_pending(server);
   return {};
 }
 

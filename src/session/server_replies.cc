@@ -86,7 +86,7 @@ bool ServerSession::completed(Awaits awaited) {
 }
 
 void ServerSession::drop_front() {
-  if (replies_.front().client_statement) --names_pending_;
+  settle(replies_.front());
   replies_.pop();
 }
 
@@ -132,6 +132,8 @@ bool ServerSession::on_command_complete(Bytes message) {
 void ServerSession::note_tag(std::string_view tag) {
   tag = tag.substr(0, tag.find('\0'));
   const bool ours = !replies_.empty() && replies_.front().deliver == Deliver::Swallow;
+  const bool told = !replies_.empty() && replies_.front().sql;
+  if (told) end_sql(tag);
   if (ours && tag != "DEALLOCATE ALL" && tag != "DISCARD ALL") return;
   switch (tag.empty() ? '\0' : tag[0]) {
     case 'S':
@@ -152,7 +154,7 @@ void ServerSession::note_tag(std::string_view tag) {
       if (tag == "LISTEN") dirt_ |= dirt::kListens;
       return;
     case 'P':
-      if (tag == "PREPARE") dirt_ |= dirt::kPrepared;
+      if (tag == "PREPARE" && !told) dirt_ |= dirt::kPrepared;
       return;
     default: return;
   }
@@ -193,15 +195,31 @@ bool ServerSession::on_error(Bytes message) {
     fail("", "cleaning failed: " + std::string(wire::error_field(body, 'M')));
     return false;
   }
-  passing_ = client_ != nullptr;
-  if (passing_) host_->to_client.add(message);
-  if (passing_ && client_->listening() != nullptr) client_->listening()->transaction.failed();
+  passing_ = client_ != nullptr && front.deliver != Deliver::Refuse;
+  if (passing_ && !pass_renamed(front, message)) host_->to_client.add(message);
+  if (front.deliver == Deliver::Refuse) refuse(front);
+  // Its tables have changed: who prepares the text anew gets it as it is now.
+  if (front.client_statement && front.client_statement->statement &&
+      wire::error_field(body, 'R') == "RevalidateCachedQuery" &&
+      statements_.has(*front.client_statement->statement)) {
+    statements_.add(front.client_statement->statement, {.doubtful = true});
+  }
+  if (client_ != nullptr && client_->listening() != nullptr) {
+    client_->listening()->transaction.failed();
+  }
   const bool copy_was_on = std::exchange(copying_in_, false);
   const bool not_copy_data =
       copy_was_on && wire::error_field(body, 'C') == wire::sqlstate::kProtocolViolation;
   if (front.awaits == Awaits::Sync) return true;
   const std::size_t syncs_held = copy_was_on ? forget_eaten_syncs(/*with_next=*/not_copy_data) : 0;
-  if (front.awaits != Awaits::Query) skip_to_sync();
+  if (front.awaits != Awaits::Query) {
+    const bool ends_query = own_names_put_before_query();
+    skip_to_sync();
+    if (ends_query && client_ != nullptr) {  // what PostgreSQL says behind an error of a Query
+      expect({.awaits = Awaits::Sync, .deliver = Deliver::Forward});
+      if (!stream_.write(bytes_of(wire::sync()))) stream_.want_read(true);  // and so learns why
+    }
+  }
   for (std::size_t i = 0; i < syncs_held && client_ != nullptr; ++i) {
     if (!stream_.write(bytes_of(wire::empty_message('S')))) stream_.want_read(true);
     expect({.awaits = Awaits::Sync, .deliver = Deliver::Forward});
@@ -240,23 +258,8 @@ void ServerSession::skip_to_sync() {
     ++end;
   }
   skipping_ = end == replies_.size();
-  for (std::size_t i = end; i > 0; --i) undo(replies_.at(i - 1));  // the last one first
+  for (std::size_t i = end; i > 0; --i) undo(replies_.at(i - 1), i - 1);  // the last one first
   replies_.erase(0, end);
-}
-
-void ServerSession::undo(Reply& reply) {
-  if (reply.client_statement) --names_pending_;
-  if (reply.awaits == Awaits::Parse) {
-    if (reply.statement) statements_.remove(*reply.statement);
-    if (reply.client_statement && client_ != nullptr) {
-      client_->statements().remove(*reply.client_statement);
-    }
-  } else if (reply.awaits == Awaits::Close) {
-    if (reply.statement) statements_.add(reply.statement);
-    if (reply.client_statement && client_ != nullptr) {
-      client_->statements().add(reply.client_statement);
-    }
-  }
 }
 
 bool ServerSession::on_ready(Bytes message) {
@@ -272,7 +275,7 @@ bool ServerSession::on_ready(Bytes message) {
   copying_in_ = false;
   if (deliver == Deliver::Swallow) return on_swallowed_ready();
   --ready_pending_;
-  replies_.pop();
+  drop_front();
   if (client_ != nullptr) {
     client_->query_ended(status_, /*more=*/!replies_.empty());
     if (holds_ready()) {
@@ -288,6 +291,7 @@ bool ServerSession::on_ready(Bytes message) {
   }
   if (!replies_.empty()) return true;
   open_batch_ = false;
+  settings_in_doubt_ = doubt_lasts_;
   if (orphaned_) orphan_is_quiet();
   if (client_ == nullptr) return state_ != ServerState::Closing;
   if (part_->settings.pool_mode == config::PoolMode::Statement && status_ != 'I') {
@@ -306,7 +310,7 @@ bool ServerSession::on_ready(Bytes message) {
 }
 
 bool ServerSession::on_swallowed_ready() {
-  replies_.pop();
+  drop_front();
   advance();
   if (adopting_) {
     adopting_ = false;

@@ -110,6 +110,20 @@ TEST(RelayTest, ForwardsPreparedStatementsWithoutAllocating) {
   EXPECT_EQ(prepared, 0U) << "in " << kQueries << " prepared queries";
 }
 
+TEST(RelayTest, ForwardsUnnamedStatementsWithoutAllocating) {
+  World world;
+  Session session = world.session();
+  const std::string one = parse("", "select 1") + bind("") + execute() + sync();
+  const std::string two = parse("", "select 2") + bind("") + execute() + sync();
+  const std::string reply = parse_complete() + bind_complete() + executed("1") + ready();
+  const std::size_t unnamed = allocations_of(world, session,
+                                             {.asked = one + two,
+                                              .sent_on = one + two,
+                                              .answered = reply + reply,
+                                              .passed_back = reply + reply});
+  EXPECT_EQ(unnamed, 0U) << "in " << 2 * kQueries << " queries";
+}
+
 TEST(RelayTest, ChangesServersOfTwoClientsWithoutAllocating) {
   World world("default_pool_size=1\n");
   Session session = world.session();

@@ -37,12 +37,12 @@ TEST(StatementRegistry, ForgetsWithTheLastUserAndNeverGivesANameTwice) {
 
 TEST(StatementRegistry, RestoresANumberOnlyWhereItMeansTheSame) {
   StatementRegistry registry;
-  const StatementRef seven = registry.restore(7, "a");
+  const StatementRef seven = registry.restore({.id = 7, .body = "a"});
   ASSERT_NE(seven, nullptr);
   EXPECT_EQ(seven->server_name, "PGDOORMAN_7");
-  EXPECT_EQ(registry.restore(7, "a"), seven);
-  EXPECT_EQ(registry.restore(7, "b"), nullptr);
-  EXPECT_EQ(registry.restore(0, "c"), nullptr);
+  EXPECT_EQ(registry.restore({.id = 7, .body = "a"}), seven);
+  EXPECT_EQ(registry.restore({.id = 7, .body = "b"}), nullptr);
+  EXPECT_EQ(registry.restore({.id = 0, .body = "c"}), nullptr);
   EXPECT_EQ(registry.intern("c")->id, 8U);
 }
 
@@ -50,11 +50,38 @@ TEST(StatementRegistry, RestoresAStatementWhoseTextHasGotANewNumberSince) {
   StatementRegistry registry;
   const std::uint64_t before = registry.intern("a")->id;  // and gone again
   const StatementRef other = registry.intern("a");
-  const StatementRef restored = registry.restore(before, "a");
+  const StatementRef restored = registry.restore({.id = before, .body = "a"});
   ASSERT_NE(restored, nullptr);
   EXPECT_EQ(restored->id, before);
   EXPECT_NE(other->id, before);
   EXPECT_EQ(registry.intern("a"), other);
+}
+
+TEST(StatementRegistry, OtherSettingsMakeAnotherStatement) {
+  StatementRegistry registry;
+  const StatementRef one = registry.intern("select '1/2/2020'::date", "DateStyle: MDY");
+  EXPECT_NE(registry.intern("select '1/2/2020'::date", "DateStyle: DMY"), one);
+  EXPECT_EQ(registry.intern("select '1/2/2020'::date", "DateStyle: MDY"), one);
+}
+
+TEST(StatementRegistry, APrivateStatementIsNobodyElses) {
+  StatementRegistry registry;
+  const StatementRef mine = registry.add_private({.body = "a"});
+  const StatementRef shared = registry.intern("a");
+  EXPECT_NE(mine, shared);
+  EXPECT_NE(registry.add_private({.body = "a"}), mine);
+  EXPECT_EQ(registry.restore({.id = mine->id, .body = "a", .shared = false}), mine);
+  EXPECT_EQ(registry.restore({.id = mine->id, .body = "a"}), nullptr);
+  EXPECT_EQ(registry.intern("a"), shared);
+}
+
+TEST(RecentStatements, AreTheRegistrysOwn) {
+  StatementRegistry registry;
+  RecentStatements recent;
+  const StatementRef one = recent.intern(registry, "a", "s");
+  EXPECT_EQ(recent.intern(registry, "a", "s"), one);
+  EXPECT_EQ(registry.intern("a", "s"), one);
+  EXPECT_NE(recent.intern(registry, "a", "t"), one);
 }
 
 TEST(StatementRegistry, ManyThreadsPrepareAndForget) {
@@ -96,6 +123,44 @@ TEST(ClientStatements, ANameStandsForItsStatementUntilRemoved) {
   EXPECT_EQ(names.size(), 1U);
   names.clear();
   EXPECT_EQ(names.size(), 0U);
+}
+
+TEST(ClientStatements, NamesAreAsLongAsPostgreSqlsAre) {
+  StatementRegistry registry;
+  ClientStatements names;
+  const std::string stem(63, 'n');
+  names.add(named(1, stem + "1", registry.intern("a")));
+  EXPECT_NE(names.find(stem + "2"), nullptr);
+  EXPECT_EQ(names.bytes(), 64U);
+  names.remove(stem);
+  EXPECT_EQ(names.size(), 0U);
+  EXPECT_EQ(names.bytes(), 0U);
+}
+
+TEST(ServerStatements, OwnNamesOfSqlPinTheServer) {
+  ServerStatements there;
+  there.set_own("a", {});
+  EXPECT_FALSE(there.pins());
+  there.set_own("a", {.sql = true});
+  EXPECT_TRUE(there.pins());
+  EXPECT_EQ(there.own_count(), 1U);
+  there.remove_own("a");
+  there.remove_own("a");
+  EXPECT_FALSE(there.pins());
+  EXPECT_EQ(there.own("a"), nullptr);
+}
+
+TEST(ServerStatements, WhatIsDoubtfulIsNotUsedAndStillEvicted) {
+  StatementRegistry registry;
+  const StatementRef a = registry.intern("a");
+  ServerStatements there;
+  there.add(a, {.doubtful = true});
+  EXPECT_FALSE(there.use(*a));
+  EXPECT_FALSE(there.has(*a));
+  EXPECT_TRUE(there.given(*a).has_value());
+  EXPECT_EQ(there.by_server_name(a->server_name), a);
+  EXPECT_EQ(there.by_server_name(a->server_name + "x"), nullptr);
+  EXPECT_EQ(there.evict(0), a);
 }
 
 TEST(ServerStatements, TheLongestUnusedGoesFirst) {

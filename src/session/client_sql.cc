@@ -1,0 +1,97 @@
+// What a client says in SQL about its statements: the server gets their names just before.
+#include <algorithm>
+
+#include "session/client.h"
+#include "session/client_listening.h"
+#include "session/server.h"
+#include "wire/message_reader.h"
+#include "wire/message_writer.h"
+
+namespace doorman::session {
+
+// What SQL will look for by its name, the server has by that name; what SQL must not find, it has
+// not. Only the first use of each counts: later ones come after what the SQL itself does.
+void ClientSession::give_own_names(const std::vector<SqlName>& names) {
+  for (auto each = names.begin(); each != names.end(); ++each) {
+    if (each->use == SqlUse::DeallocateAll) return;
+    if (each->use == SqlUse::Setting) {
+      server_->doubt_settings(each->name);
+      continue;
+    }
+    const bool again = std::any_of(names.begin(), each, [&](const SqlName& before) {
+      return before.use != SqlUse::Setting && before.name == each->name;
+    });
+    if (again) continue;
+    if (const ClientStatementRef found = statements().find(each->name)) {
+      const bool runs = each->use == SqlUse::Execute;
+      server_->put_own_name(each->name, runs ? found->statement : nullptr);
+    } else {
+      server_->hide_name(each->name);
+    }
+  }
+}
+
+namespace {
+
+// Those that are more than a change of settings.
+std::vector<SqlName> without_settings(std::vector<SqlName> names) {
+  std::erase_if(names, [](const SqlName& each) { return each.use == SqlUse::Setting; });
+  return names;
+}
+
+}  // namespace
+
+bool ClientSession::relay_query(const wire::Header& header, Bytes& input) {
+  Reply reply = {.awaits = Awaits::Query, .deliver = Deliver::Forward};
+  if (listening_) reply.listens = steps_of_query(header, input);
+  if (shares_statements()) {
+    const Bytes seen =
+        input.first(std::min(input.size(), header.total())).subspan(wire::kHeaderSize);
+    std::string_view sql = text_of(seen);
+    if (input.size() >= header.total() && !sql.empty()) sql.remove_suffix(1);  // its zero byte
+    if (may_concern_names(sql)) {
+      if (!settled(Stall::Names)) return false;
+      std::vector<SqlName> names = names_in(sql, dialect());
+      give_own_names(names);
+      names = without_settings(std::move(names));
+      reply.sql = !names.empty();
+      if (reply.sql) server_->expect_sql(std::move(names));
+    }
+    // PostgreSQL drops the unnamed statement, whatever becomes of the query.
+    if (statements_ && statements_->unnamed()) {
+      reply.unnamed = true;
+      reply.before = statements_->unnamed();
+      statements_->set_unnamed(nullptr);
+    }
+    if (server_->statements().unnamed() != ServerStatements::Unnamed::None) {
+      server_->note_unnamed(reply, nullptr);
+    }
+  }
+  query_begins();
+  server_->expect(std::move(reply));
+  forward(header, input);
+  return true;
+}
+
+bool ClientSession::relay_execute(const wire::Header& header, Bytes& input) {
+  Reply reply = {.awaits = Awaits::Execute, .deliver = Deliver::Forward};
+  if (listening_) reply.listens = listening_->of_portal;
+  if (statements_ && statements_->has_portals()) {
+    if (input.size() < header.total()) return false;  // at most 10,000 bytes
+    wire::MessageReader reader(input.first(header.total()).subspan(wire::kHeaderSize));
+    if (const Statement* statement = statements_->portal(reader.text())) {
+      if (!settled(Stall::Names)) return false;
+      give_own_names(statement->names);
+      std::vector<SqlName> names = without_settings(statement->names);
+      reply.sql = !names.empty();
+      if (reply.sql) server_->expect_sql(std::move(names));
+    }
+  }
+  const bool sql = reply.sql;
+  server_->expect(std::move(reply));
+  forward(header, input);
+  if (sql) host_->to_server.add_copy(wire::empty_message('H'));  // nothing goes on before it ends
+  return true;
+}
+
+}  // namespace doorman::session

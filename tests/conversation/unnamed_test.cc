@@ -1,0 +1,169 @@
+// The unnamed statement is the client's own, whichever server it meets and whoever was there.
+#include <gtest/gtest.h>
+
+#include "world.h"
+
+namespace doorman::conversation {
+namespace {
+
+void parses(Peer& client, Peer& server, std::string_view sql) {
+  client.sends(parse("", sql) + sync());
+  server.sees(parse("", sql) + sync());
+  server.sends(parse_complete() + ready());
+  client.sees(parse_complete() + ready());
+}
+
+const std::string kRun = bind("") + execute() + sync();
+
+TEST(Unnamed, StaysWhereItIs) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  parses(client, server, "select 1");
+  client.sends(kRun);
+  server.sees(kRun);
+}
+
+TEST(Unnamed, IsGivenAgainAfterAnotherClientsOwn) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  parses(client, server, "select 1");
+  Peer other = world.one_more_client();
+  parses(other, server, "select 2");
+  client.sends(kRun);
+  server.sees(parse("", "select 1") + kRun);
+  server.sends(parse_complete() + bind_complete() + executed("1") + ready());
+  client.sees(bind_complete() + executed("1") + ready());
+  client.sends(describe("") + sync());
+  server.sees(describe("") + sync());
+}
+
+TEST(Unnamed, OfTwoClientsIsOneIfItIsTheSame) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  parses(client, server, "select 1");
+  Peer other = world.one_more_client();
+  parses(other, server, "select 1");
+  client.sends(kRun);
+  server.sees(kRun);
+}
+
+TEST(Unnamed, OfAnotherClientIsNotSeen) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  parses(client, server, "select 1");
+  Peer other = world.one_more_client();
+  other.sends(kRun);
+  server.sees(close_statement("") + kRun);
+  server.sends(close_complete() + error("26000", "unnamed prepared statement does not exist") +
+               ready());
+  other.sees(error("26000", "unnamed prepared statement does not exist") + ready());
+  client.sends(kRun);
+  server.sees(parse("", "select 1") + kRun);
+}
+
+TEST(Unnamed, EndsWithASimpleQuery) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  parses(client, server, "select 1");
+  client.sends(query("select 2"));
+  server.sees(query("select 2"));
+  server.sends(result("2") + ready());
+  client.sees(result("2") + ready());
+  client.sends(kRun);
+  server.sees(kRun);  // the server has none either, and says so
+}
+
+TEST(Unnamed, EndsWithAParseThatFails) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  parses(client, server, "select 1");
+  client.sends(parse("", "nonsense") + sync());
+  server.sees(parse("", "nonsense") + sync());
+  server.sends(error("42601", "syntax error") + ready());
+  client.sees(error("42601", "syntax error") + ready());
+  client.sends(kRun);
+  server.sees(close_statement("") + kRun);
+}
+
+TEST(Unnamed, OutlivesAParseThatWasSkipped) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  parses(client, server, "select 1");
+  client.sends(bind("none") + parse("", "select 2") + wire::close_statement("") +
+               query("select 3") + sync());
+  server.sees(bind("none") + parse("", "select 2") + wire::close_statement("") + query("select 3") +
+              sync());
+  server.sends(error("26000", "none") + ready());
+  client.sees(error("26000", "none") + ready());
+  client.sends(kRun);
+  server.sees(parse("", "select 1") + kRun);
+}
+
+TEST(Unnamed, ALaterBatchWaitsForAParseThatMayFail) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  client.sends(parse("", "nonsense") + sync() + kRun);
+  server.sees(parse("", "nonsense") + sync());
+  server.sees_nothing();
+  server.sends(error("42601", "syntax error") + ready());
+  client.sees(error("42601", "syntax error") + ready());
+  server.sees(close_statement("") + kRun);
+}
+
+TEST(Unnamed, BatchesWithTheirOwnAreSentWithoutWaiting) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  std::string all;
+  for (const std::string_view sql : {"select 1", "select 2", "select 3"}) {
+    all += parse("", sql) + kRun;
+  }
+  client.sends(all);
+  server.sees(all);
+}
+
+TEST(Unnamed, OfAnotherDateStyleIsAnotherOne) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  parses(client, server, "select '1/2/2020'::date");
+  Peer other = world.client({{"datestyle", "German"}});
+  server.sees_message();  // our replay of its parameters: Parse, Bind, Execute, Sync
+  server.sees_up_to('S');
+  server.sends(parse_complete() + bind_complete() + row("German, DMY") +
+               command_complete("SELECT 1") + parameter_status("DateStyle", "German, DMY") +
+               ready());
+  world.sees_welcome(other);
+  client.sends(query("select 1"));
+  server.sees_up_to('S');
+  server.sends(parse_complete() + bind_complete() + row("ISO, MDY") + command_complete("SELECT 1") +
+               parameter_status("DateStyle", "ISO, MDY") + ready());
+  server.sees(query("select 1"));
+}
+
+TEST(Unnamed, IsSharedWhereTheDatabaseSaysSo) {
+  World world("default_pool_size=1\n", "share_unnamed_statements=1");
+  auto [client, server] = world.session();
+  const std::string known = bind("PGDOORMAN_1") + execute() + sync();
+  client.sends(parse("", "select 1") + kRun);
+  server.sees(parse("PGDOORMAN_1", "select 1") + known);
+  server.sends(parse_complete() + bind_complete() + executed("1") + ready());
+  client.sees(parse_complete() + bind_complete() + executed("1") + ready());
+  Peer other = world.one_more_client();
+  other.sends(parse("", "select 1") + kRun);
+  server.sees(known);
+  server.sends(bind_complete() + executed("1") + ready());
+  other.sees(parse_complete() + bind_complete() + executed("1") + ready());
+  other.sends(query("select 2"));
+  server.sees(query("select 2"));
+  server.sends(result("2") + ready());
+  other.sees(result("2") + ready());
+  other.sends(kRun);
+  server.sees(kRun);  // the query has ended it for this client
+  server.sends(error("26000", "unnamed prepared statement does not exist") + ready());
+  other.sees_error("26000");
+  other.sees(ready());
+  client.sends(kRun);
+  server.sees(known);
+}
+
+}  // namespace
+}  // namespace doorman::conversation
