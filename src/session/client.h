@@ -27,6 +27,13 @@ class ClientListening;
 class Login;
 class ServerSession;
 
+// What a client has said since its last Sync or up to it, for as long as that may be said again.
+struct LastBatch {
+  std::string said;
+  bool ended = true;
+  bool repeatable = false;
+};
+
 struct InReady {};  // tag of the worker's list of clients that can go on at the end of the turn
 
 class ClientSession final : public pool::Waiter,
@@ -53,6 +60,9 @@ class ClientSession final : public pool::Waiter,
   bool output_blocked() const { return stream_.unsent() > 0; }
   ClientStatements& statements();
   bool between_messages() const { return framer_.at_boundary(); }
+  // The last batch can be said again, as if it had not been; and is.
+  bool can_repeat() const;
+  void repeat_batch();
   // ReadyForQuery has come; `more` of the same pipeline is on its way.
   void query_ended(char status, bool more);
   void resume_reading();
@@ -131,6 +141,7 @@ class ClientSession final : public pool::Waiter,
 
   // client_messages.cc: what is done with each message for a server.
   bool relay(const wire::Header& header, Bytes& input);
+  bool relay_message(const wire::Header& header, Bytes& input);
   void query_begins();
   bool relay_extended(const wire::Header& header, Bytes& input);
   void forward_rest(const wire::Header& header, Bytes& input, std::size_t skipped,
@@ -162,6 +173,9 @@ class ClientSession final : public pool::Waiter,
   StatementRef statement_of(Bytes body);
   StatementRef present(const StatementRef& statement);
   Refusal refusal_of(std::string_view name, Bytes body);
+
+  // client_repeat.cc
+  void note_said(const wire::Header& header, Bytes message, bool begins);
 
   // client_sql.cc
   bool relay_query(const wire::Header& header, Bytes& input);
@@ -195,6 +209,7 @@ class ClientSession final : public pool::Waiter,
   ServerSession* server_ = nullptr;
   Parameters parameters_;
   std::unique_ptr<ClientStatements> statements_;
+  std::unique_ptr<LastBatch> last_batch_;
   std::unique_ptr<ClientListening> listening_;  // while it is subscribed to something
   std::string local_user_;                      // of a session with the local database
   std::uint32_t process_id_ = 0;

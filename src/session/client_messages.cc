@@ -9,6 +9,15 @@
 namespace doorman::session {
 
 bool ClientSession::relay(const wire::Header& header, Bytes& input) {
+  if (!part_->settings.share_unnamed_statements) return relay_message(header, input);
+  const Bytes message = input.first(std::min(input.size(), header.total()));
+  const bool begins = server_->replies().empty() && server_->status() == 'I';
+  if (!relay_message(header, input)) return false;
+  note_said(header, message, begins);
+  return true;
+}
+
+bool ClientSession::relay_message(const wire::Header& header, Bytes& input) {
   if (server_->skipping() && header.type != 'S' && header.type != 'X') {
     discard(header, input);
     return true;

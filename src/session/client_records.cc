@@ -36,6 +36,8 @@ enum Tag : std::uint16_t {
   // 60 to 69: listening_records.cc
   TagUnnamed = 80,
   TagPortal = 81,
+  TagSaid = 82,  // of a batch that may be said again
+  TagSaidWhole = 83,
 };
 
 std::optional<ClientState> known_state(std::uint64_t number) {
@@ -74,6 +76,10 @@ std::string SessionRecords::save(const ClientSession& client) {
     client.statements_->each_portal([&](const std::string& name, const StatementRef& statement) {
       out.text(TagPortal, save_client_statement({.name = name, .statement = statement}));
     });
+  }
+  if (client.last_batch_ && client.last_batch_->repeatable) {
+    out.text(TagSaid, client.last_batch_->said);
+    out.number(TagSaidWhole, client.last_batch_->ended ? 1 : 0);
   }
   out.number(TagConnectedAt, to_number(client.connected_at_));
   out.number(TagStateSince, to_number(client.state_since_));
@@ -124,6 +130,14 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
         }
         break;
       }
+      case TagSaid:
+        client.last_batch_ = std::make_unique<LastBatch>();
+        client.last_batch_->said = field->value;
+        client.last_batch_->repeatable = true;
+        break;
+      case TagSaidWhole:
+        if (client.last_batch_) client.last_batch_->ended = field->number() != 0;
+        break;
       case TagUnnamed:
         client.statements().set_unnamed(TRY(load_statement(host.shared.statements, field->value)));
         break;

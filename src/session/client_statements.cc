@@ -278,11 +278,12 @@ bool ClientSession::relay_bind(const wire::Header& header, Bytes& input) {
              : listening_->of_unnamed;
   }
   ++part_->counters.binds;
+  const bool renamed = known.as != name;
   server_->expect({.awaits = Awaits::Bind,
                    .deliver = Deliver::Forward,
-                   .own = known.as == name,
-                   .client_statement = std::move(known.named)});
-  if (known.as == name) {
+                   .client_statement = std::move(known.named),
+                   .used = renamed ? known.statement : nullptr});
+  if (!renamed) {
     forward(header, input);
     return true;
   }
@@ -301,11 +302,12 @@ bool ClientSession::relay_describe(const wire::Header& header, Bytes& input) {
     if (!settled(name.empty() ? Stall::Unnamed : Stall::Names)) return false;
     known = give(name);
   }
+  const bool renamed = known.as != name;
   server_->expect({.awaits = Awaits::Describe,
                    .deliver = Deliver::Forward,
-                   .own = known.as == name,
-                   .client_statement = std::move(known.named)});
-  if (known.as == name) {
+                   .client_statement = std::move(known.named),
+                   .used = renamed ? known.statement : nullptr});
+  if (!renamed) {
     forward(header, input);
     return true;
   }

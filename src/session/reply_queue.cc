@@ -20,6 +20,7 @@ void ReplyQueue::erase(std::size_t index, std::size_t count) {
     at(i).client_statement.reset();
     at(i).listens.reset();
     at(i).before.reset();
+    at(i).used.reset();
   }
   count_ -= count;
 }

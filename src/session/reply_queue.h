@@ -62,6 +62,7 @@ struct Reply {
   // Of a Query or an Execute of a client that listens.
   ListenStepsRef listens = {};
   StatementRef before = {};
+  StatementRef used = {};  // by Bind or Describe, under our name for it
 
   bool changes_names() const {
     return client_statement && (awaits == Awaits::Parse || awaits == Awaits::Close);
@@ -91,6 +92,7 @@ class ReplyQueue {
     if (gone.client_statement) gone.client_statement.reset();
     if (gone.listens) gone.listens.reset();
     if (gone.before) gone.before.reset();
+    if (gone.used) gone.used.reset();
     first_ = (first_ + 1) & (ring_.size() - 1);
     --count_;
   }

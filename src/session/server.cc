@@ -271,6 +271,13 @@ void ServerSession::expect(Reply reply) {
     skipping_ = false;
     ++batch_;
   }
+  const bool for_client = reply.deliver == Deliver::Forward || reply.deliver == Deliver::Local;
+  if (already_answered_ > 0 && for_client) {
+    --already_answered_;
+    open_batch_ = true;
+    if (reply.deliver == Deliver::Local) return;
+    reply.deliver = Deliver::Swallow;
+  }
   if (reply.changes_names()) {
     if (names_pending_++ == 0) names_batch_ = batch_;
   }

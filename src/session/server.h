@@ -72,7 +72,7 @@ class ServerSession final : public pool::Server,
   void evict_statements();
   // The next message has SQL about names: until it has ended nothing else may be sent.
   void expect_sql(std::vector<SqlName> names);
-  bool sql_pending() const { return sql_pending_; }
+  bool sql_pending() const { return sql_pending_ || healing_; }
   // Texts may not mean what the client's parameters let expect: what is parsed is not shared.
   bool settings_in_doubt() const { return settings_in_doubt_; }
   void doubt_settings(std::string_view name);
@@ -169,6 +169,8 @@ class ServerSession final : public pool::Server,
   bool own_names_put_before_query() const;
   void refuse(const Reply& reply);
   bool pass_renamed(const Reply& reply, Bytes message);
+  bool heal(const Reply& front, Bytes body);
+  void repeat_batch();
   void pass_on(Bytes message);
   bool unexpected(char type);
 
@@ -233,14 +235,18 @@ class ServerSession final : public pool::Server,
   bool skipping_ = false;    // the server ignores everything up to the next Sync
   bool copying_in_ = false;  // between CopyInResponse and the end of that COPY
   bool release_after_pass_ = false;
-  bool outdated_ = false;      // to be closed instead of used again
-  bool fresh_ = true;          // linked, and nothing was sent for the client yet
-  bool open_batch_ = false;    // something was sent since the last ReadyForQuery
-  bool half_message_ = false;  // the last message of the client that left is not whole
-  bool orphaned_ = false;      // its client left; what it still says is dropped
-  bool ended_ = false;         // the server has said FATAL: what follows is the end
-  bool adopting_ = false;      // between a replay of parameters and its ReadyForQuery
-  bool sql_pending_ = false;   // a message about names is under way: sql_names_
+  bool outdated_ = false;               // to be closed instead of used again
+  bool fresh_ = true;                   // linked, and nothing was sent for the client yet
+  bool open_batch_ = false;             // something was sent since the last ReadyForQuery
+  bool half_message_ = false;           // the last message of the client that left is not whole
+  bool orphaned_ = false;               // its client left; what it still says is dropped
+  bool ended_ = false;                  // the server has said FATAL: what follows is the end
+  bool adopting_ = false;               // between a replay of parameters and its ReadyForQuery
+  bool sql_pending_ = false;            // a message about names is under way: sql_names_
+  bool healing_ = false;                // a batch has failed that will be said again
+  bool executed_ = false;               // since the last ReadyForQuery
+  std::uint32_t answered_ = 0;          // replies to the client since then
+  std::uint32_t already_answered_ = 0;  // of a batch that is said again
   bool settings_in_doubt_ = false;
   bool doubt_lasts_ = false;       // until the server is clean, not only to the next ReadyForQuery
   std::uint32_t batch_ = 0;        // counts Syncs

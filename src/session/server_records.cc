@@ -45,6 +45,7 @@ enum Tag : std::uint16_t {
   TagDoubtful = 84,  // a statement that the server may have or not
   TagSqlUse = 85,    // of the message about names that is under way
   TagSqlUseName = 86,
+  TagAnswered = 87,
 
   TagAwaits = 1,
   TagDeliver = 2,
@@ -54,6 +55,7 @@ enum Tag : std::uint16_t {
   TagReplyFlags = 85,
   TagReplyBefore = 86,
   TagReplyRefusal = 87,
+  TagReplyUsed = 88,
 };
 
 enum Flag : std::uint64_t {
@@ -72,6 +74,8 @@ enum Flag : std::uint64_t {
   FlagHandingOver = 1 << 19,
   FlagSettingsInDoubt = 1 << 24,
   FlagDoubtLasts = 1 << 25,
+  FlagHealing = 1 << 26,
+  FlagExecuted = 1 << 27,
 };
 
 enum ReplyFlag : std::uint64_t {
@@ -101,6 +105,7 @@ std::string save_reply(const Reply& reply) {
   if (reply.sql) flags |= FlagSql;
   if (flags != 0) out.number(TagReplyFlags, flags);
   if (reply.before) out.text(TagReplyBefore, save_statement(*reply.before));
+  if (reply.used) out.text(TagReplyUsed, save_statement(*reply.used));
   if (reply.refusal != Refusal::None) {
     out.number(TagReplyRefusal, static_cast<std::uint64_t>(reply.refusal));
   }
@@ -132,6 +137,7 @@ Result<Reply> load_reply(StatementRegistry& registry, std::string_view record) {
         break;
       }
       case TagReplyBefore: reply.before = TRY(load_statement(registry, field->value)); break;
+      case TagReplyUsed: reply.used = TRY(load_statement(registry, field->value)); break;
       case TagReplyRefusal: reply.refusal = static_cast<Refusal>(field->number()); break;
       default: break;
     }
@@ -200,11 +206,14 @@ std::string SessionRecords::save(const ServerSession& server) {
   if (server.runs_connect_query_) flags |= FlagConnectQuery;
   if (server.settings_in_doubt_) flags |= FlagSettingsInDoubt;
   if (server.doubt_lasts_) flags |= FlagDoubtLasts;
+  if (server.healing_) flags |= FlagHealing;
+  if (server.executed_) flags |= FlagExecuted;
   out.number(TagFlags, flags);
   if (server.inbox_) out.bytes(TagInbox, server.inbox_->bytes());
   out.bytes(TagUnsent, server.stream_.unsent_bytes());
   out.number(TagStatus, static_cast<std::uint64_t>(static_cast<unsigned char>(server.status_)));
   out.number(TagDirt, server.dirt_);
+  out.number(TagAnswered, server.answered_);
   out.number(TagSetTags, server.set_tags_);
   out.number(TagTrackedChanges, server.tracked_changes_);
   out.number(TagBatch, server.batch_);
@@ -312,6 +321,8 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
         server.runs_connect_query_ = (flags & FlagConnectQuery) != 0;
         server.settings_in_doubt_ = (flags & FlagSettingsInDoubt) != 0;
         server.doubt_lasts_ = (flags & FlagDoubtLasts) != 0;
+        server.healing_ = (flags & FlagHealing) != 0;
+        server.executed_ = (flags & FlagExecuted) != 0;
         break;
       }
       case TagInbox:
@@ -320,6 +331,7 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
         break;
       case TagStatus: server.status_ = static_cast<char>(field->number()); break;
       case TagDirt: server.dirt_ = static_cast<std::uint8_t>(field->number()); break;
+      case TagAnswered: server.answered_ = static_cast<std::uint32_t>(field->number()); break;
       case TagSetTags: server.set_tags_ = static_cast<std::uint8_t>(field->number()); break;
       case TagTrackedChanges:
         server.tracked_changes_ = static_cast<std::uint8_t>(field->number());

@@ -55,7 +55,10 @@ bool ServerSession::take_message(const wire::Header& header, Bytes message) {
     case 'S': return on_parameter_status(message);
     case 'A': return on_notification(message);
     case 'N':
-      passing_ = client_ != nullptr && !adopting_;
+      // What the client has not sent, it is not warned of.
+      passing_ = client_ != nullptr && !adopting_ &&
+                 (replies_.empty() || replies_.front().awaits != Awaits::Parse ||
+                  replies_.front().deliver != Deliver::Swallow);
       if (passing_) host_->to_client.add(message);
       return true;
     default: return unexpected(header.type);
@@ -86,7 +89,10 @@ bool ServerSession::completed(Awaits awaited) {
 }
 
 void ServerSession::drop_front() {
-  settle(replies_.front());
+  Reply& front = replies_.front();
+  if (front.deliver == Deliver::Forward || front.deliver == Deliver::Local) ++answered_;
+  if (front.awaits == Awaits::Execute) executed_ = true;
+  settle(front);
   replies_.pop();
 }
 
@@ -195,15 +201,10 @@ bool ServerSession::on_error(Bytes message) {
     fail("", "cleaning failed: " + std::string(wire::error_field(body, 'M')));
     return false;
   }
+  if (heal(front, body)) return true;
   passing_ = client_ != nullptr && front.deliver != Deliver::Refuse;
   if (passing_ && !pass_renamed(front, message)) host_->to_client.add(message);
   if (front.deliver == Deliver::Refuse) refuse(front);
-  // Its tables have changed: who prepares the text anew gets it as it is now.
-  if (front.client_statement && front.client_statement->statement &&
-      wire::error_field(body, 'R') == "RevalidateCachedQuery" &&
-      statements_.has(*front.client_statement->statement)) {
-    statements_.add(front.client_statement->statement, {.doubtful = true});
-  }
   if (client_ != nullptr && client_->listening() != nullptr) {
     client_->listening()->transaction.failed();
   }
@@ -273,9 +274,11 @@ bool ServerSession::on_ready(Bytes message) {
   if (set_tags_ > 0 && (set_tags_ > 1 || tracked_changes_ != 1)) dirt_ |= dirt::kSettings;
   set_tags_ = tracked_changes_ = 0;
   copying_in_ = false;
+  executed_ = false;
   if (deliver == Deliver::Swallow) return on_swallowed_ready();
   --ready_pending_;
   drop_front();
+  answered_ = 0;
   if (client_ != nullptr) {
     client_->query_ended(status_, /*more=*/!replies_.empty());
     if (holds_ready()) {
@@ -312,6 +315,12 @@ bool ServerSession::on_ready(Bytes message) {
 bool ServerSession::on_swallowed_ready() {
   drop_front();
   advance();
+  if (healing_) {
+    repeat_batch();
+    if (client_ != nullptr || state_ == ServerState::Closing) {
+      return state_ != ServerState::Closing;
+    }
+  }
   if (adopting_) {
     adopting_ = false;
     parameters_before_.reset();

@@ -254,7 +254,7 @@ void ServerSession::undo_unnamed(Reply& reply, std::size_t index) {
 
 // An error that mentions our name of a statement is passed on with the client's.
 bool ServerSession::pass_renamed(const Reply& reply, Bytes message) {
-  if (reply.own || (reply.awaits != Awaits::Bind && reply.awaits != Awaits::Describe)) return false;
+  if (!reply.used) return false;
   static constexpr std::string_view kOurs = "\"PGDOORMAN_";
   const std::string_view all = text_of(message);
   const std::size_t at = all.find(kOurs);
@@ -273,6 +273,33 @@ bool ServerSession::pass_renamed(const Reply& reply, Bytes message) {
                                 .bytes());
   passing_ = false;
   return true;
+}
+
+// Its tables have changed since the server was given it: it is to be given anew. True: what the
+// client has said of the batch is said again, and it learns nothing of the error.
+bool ServerSession::heal(const Reply& front, Bytes body) {
+  if (!front.used || wire::error_field(body, 'R') != "RevalidateCachedQuery") return false;
+  if (statements_.has(*front.used)) statements_.add(front.used, {.doubtful = true});
+  const std::size_t last = replies_.size() - 1;
+  if (client_ == nullptr || front.client_statement || status_ != 'I' || executed_ ||
+      replies_.at(last).awaits != Awaits::Sync || replies_.at(last).deliver != Deliver::Forward ||
+      !framer_.at_boundary() || !client_->can_repeat()) {
+    return false;
+  }
+  passing_ = false;
+  skip_to_sync();
+  CHECK(replies_.size() == 1);
+  replies_.front().deliver = Deliver::Swallow;
+  --ready_pending_;
+  healing_ = true;
+  return true;
+}
+
+// The failed batch has ended.
+void ServerSession::repeat_batch() {
+  healing_ = false;
+  already_answered_ = std::exchange(answered_, 0);
+  if (client_ != nullptr) client_->repeat_batch();
 }
 
 // The error of our own in place of the server's, which was provoked to end the transaction.

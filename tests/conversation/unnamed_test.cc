@@ -165,5 +165,67 @@ TEST(Unnamed, IsSharedWhereTheDatabaseSaysSo) {
   server.sees(known);
 }
 
+std::string stale() {
+  return wire::MessageWriter()
+      .begin('E')
+      .byte('S')
+      .text("ERROR")
+      .byte('V')
+      .text("ERROR")
+      .byte('C')
+      .text("0A000")
+      .byte('M')
+      .text("cached plan must not change result type")
+      .byte('R')
+      .text("RevalidateCachedQuery")
+      .byte('\0')
+      .end()
+      .take();
+}
+
+TEST(Unnamed, WhatItsTablesHaveOvertakenIsSaidAgain) {
+  World world("default_pool_size=1\n", "share_unnamed_statements=1");
+  auto [client, server] = world.session();
+  const std::string known = bind("PGDOORMAN_1") + execute() + sync();
+  const std::string batch = parse("", "select * from t") + kRun;
+  client.sends(batch);
+  server.sees(parse("PGDOORMAN_1", "select * from t") + known);
+  server.sends(parse_complete() + bind_complete() + executed("1") + ready());
+  client.sees(parse_complete() + bind_complete() + executed("1") + ready());
+  client.sends(batch + query("select 2"));
+  server.sees(known + query("select 2"));
+  server.sends(stale() + ready() + result("2") + ready());
+  client.sees(parse_complete() + stale() + ready() + result("2") + ready());  // too late to heal
+  client.sends(batch);
+  server.sees(close_statement("PGDOORMAN_1") + parse("PGDOORMAN_1", "select * from t") + known);
+  server.sends(close_complete() + parse_complete() + bind_complete() + executed("1") + ready());
+  client.sees(parse_complete() + bind_complete() + executed("1") + ready());
+  client.sends(batch);
+  server.sees(known);
+  client.sees(parse_complete());
+  server.sends(stale());
+  client.sees_nothing();
+  server.sends(ready());
+  server.sees(close_statement("PGDOORMAN_1") + parse("PGDOORMAN_1", "select * from t") + known);
+  client.sends(query("select 2"));
+  server.sends(close_complete() + parse_complete() + bind_complete() + executed("3") + ready());
+  client.sees(bind_complete() + executed("3") + ready());
+  server.sees(query("select 2"));
+}
+
+TEST(Unnamed, InATransactionNothingIsSaidAgain) {
+  World world("default_pool_size=1\n", "share_unnamed_statements=1");
+  auto [client, server] = world.session();
+  const std::string batch = parse("", "select * from t") + kRun;
+  client.sends(batch);
+  server.sees_up_to('S');
+  server.sends(parse_complete() + bind_complete() + executed("1") + ready('T'));
+  client.sees(parse_complete() + bind_complete() + executed("1") + ready('T'));
+  client.sends(batch);
+  server.sees_up_to('S');
+  server.sends(stale() + ready('E'));
+  client.sees(parse_complete() + stale() + ready('E'));
+}
+
 }  // namespace
 }  // namespace doorman::conversation

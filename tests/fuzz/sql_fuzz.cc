@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "session/sql_names.h"
 #include "wire/sql_tokens.h"
 
 using namespace doorman;
@@ -64,5 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   dialect.standard_conforming_strings = (data[0] & 4U) != 0;
   const std::string sql(text_of(std::as_bytes(std::span(data + 1, size - 1))));
   CHECK(count_tokens(sql, dialect) == count_by_statements(sql, dialect));
+  const bool concerns_names = !session::names_in(sql, dialect).empty();
+  CHECK(!concerns_names || session::may_concern_names(sql));
   return 0;
 }

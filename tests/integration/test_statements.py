@@ -493,6 +493,22 @@ def test_two_sql_preparers_have_two_servers(pooler):
         assert third.rows("select count(*) from pg_prepared_statements where from_sql") == ["0"]
 
 
+def test_shared_unnamed_statements_heal_unseen(pooler):
+    """Case 21: a client that prepares nothing by name never learns that others share its text."""
+    doorman = pooler(settings={"default_pool_size": 1, "share_unnamed_statements": 1})
+    with wire.connect(doorman) as one, wire.connect(doorman) as two:
+        one.rows("drop table if exists unseen; create table unseen (a int)")
+        for columns in range(1, 4):
+            for client in (one, two):
+                for _ in range(2):
+                    client.send(parse("select * from unseen") + bind() + describe() + execute() +
+                                SYNC)
+                    messages = client.read_until("Z")
+                    assert "".join(kind for kind, _ in messages) == "12TCZ"
+                    assert struct.unpack("!H", messages[2][1][:2])[0] == columns
+            one.rows(f"alter table unseen add b{columns} int")
+
+
 def test_changed_tables_heal(pooler):
     """Case 21: after a DDL whoever prepares anew gets the new shape, at the latest after one
     error."""
