@@ -169,9 +169,9 @@ def test_connect_query(postgres, pooler):
     peer = pooler(databases={"postgres": "connect_query='set work_mem = ''7MB'''"})
     with wire.connect(peer) as connection:
         assert connection.rows("show work_mem") == ["7MB"]
+        assert peer.read_log().count("new connection to server") == 1, "who waits needs one server"
         connection.ask("set work_mem = '9MB'")
         assert connection.rows("show work_mem") == ["7MB"], "cleaned, and as it was"
-    assert peer.read_log().count("new connection to server") == 1, "who waits needs one server"
 
 
 def test_connect_query_that_fails(postgres, pooler):
