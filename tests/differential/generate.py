@@ -54,6 +54,15 @@ CURSORS = ["declare c cursor for select generate_series(1, 9)", "fetch 2 from c"
            "close c", "declare c scroll cursor for select k from t order by k"]
 FORGETTING = ["deallocate all", "DEALLOCATE PREPARE ALL", "discard all", "/* all */ Discard All;",
               "deallocate nothing", "discard plans", "discard sequences", "discard temp"]
+SQL_NAMES = [
+    "prepare q1 as select 1", "prepare q2 (int4) as select $1 + 1", "execute q1", "execute q2 (3)",
+    "PREPARE q2 (int4) AS select $1 + 2", 'execute "q2" (4)', "prepare q1 as select k from t",
+    "prepare s1 as values (1)", "prepare s2 (int4) as select generate_series(1, $1)",
+    "execute s1", "execute s2 (2)", "EXECUTE S3 (5)", "/* x */ execute s1 (1)", "execute s2",
+    "explain (costs off) execute q1", "create temp table made on commit drop as execute q1",
+    "prepare q1 as selec", "execute never", "deallocate q1", "deallocate prepare q2",
+    "deallocate s1", 'DEALLOCATE "s2"', "deallocate prepare S1", "deallocate s3",
+]
 COPY_IN = ["copy t from stdin", "copy t from stdin", "copy t (k, v) from stdin", "copy t from stdin;"
            " select count(*) from t", "select 1; copy t from stdin; copy t from stdin"]
 COPY_OUT = ["copy (select k, v from t order by k) to stdout", "copy t (k) to stdout",
@@ -79,8 +88,8 @@ class Generator:
             (1, self.cursor), (1, self.forget), (1.5, self.parse_only), (1.5, self.by_name),
             (0.7, self.wrong), (0.3, self.call),
         ]
-        if kinds.SQL_PREPARE:
-            kind_of_scene.append((1.5, self.sql_prepare))
+        if kinds.SQL_NAMES:
+            kind_of_scene.append((2.5, self.sql_names))
         self.weights, self.scenes = zip(*kind_of_scene)
 
     def sequence(self):
@@ -210,19 +219,21 @@ class Generator:
 
     def forget(self):
         texts = list(self.forgetting)
-        if kinds.DEALLOCATE_NAME:
-            texts += ["deallocate s1", 'DEALLOCATE "s2"', "deallocate prepare S1", "deallocate s3"]
+        if kinds.SQL_NAMES:
+            texts += SQL_NAMES[-6:]
         self.by_either(self.pick(texts))
         if self.random.random() < 0.7:
             self.items.append(["sync"])
             self.by_name()
 
-    def sql_prepare(self):
-        texts = ["prepare q1 as select 1", "prepare q2 (int4) as select $1 + 1", "execute q1",
-                 "execute q2 (3)", "deallocate q1", "PREPARE q2 (int4) AS select $1 + 2",
-                 'execute "q2" (4)', "deallocate prepare q2", "prepare q1 as select k from t"]
+    def sql_names(self):
         for _ in range(self.random.randint(1, 4)):
-            self.by_either(self.pick(texts))
+            texts = [self.pick(SQL_NAMES)]
+            if self.random.random() < 0.15:
+                texts.insert(self.random.randint(0, 1), self.any_plain())
+            self.by_either(";".join(texts))
+        if self.random.random() < 0.3:
+            self.use(self.pick(("q1", "q2", "s1")), self.pick(([], ["small"])))
 
     def by_either(self, sql):
         """The text as a query, or prepared."""

@@ -3,7 +3,7 @@
 Frames are compared byte by byte but for what `comparable` drops. Sequences hold only what
 docs/PROTOCOL.md promises to be as in PostgreSQL, in transaction mode: no cursors WITH HOLD, no
 temporary tables beyond their transaction, no session-level advisory locks, nothing that reads an
-untracked parameter that another transaction has set, no EXECUTE of a protocol's statement.
+untracked parameter that another transaction has set.
 """
 
 import re
@@ -11,10 +11,9 @@ import re
 import wire
 
 # Switches, each for a kind of sequence that the pooler must one day answer right.
-UNNAMED_FOLLOWS = False  # the unnamed statement outlives its transaction
-SQL_PREPARE = False  # PREPARE, EXECUTE and DEALLOCATE of SQL's statements
-DEALLOCATE_NAME = False  # DEALLOCATE of a statement of the protocol
-NAMES_IN_ERRORS = False  # an error that names a statement has the client's name for it
+UNNAMED_FOLLOWS = True  # the unnamed statement outlives its transaction
+SQL_NAMES = True  # PREPARE, EXECUTE and DEALLOCATE of SQL's statements and the protocol's
+NAMES_IN_ERRORS = True  # an error that names a statement has the client's name for it
 
 # SQL after which a client may keep its server.
 PINS = re.compile(r"(?i)\bprepare\b")

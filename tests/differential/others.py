@@ -75,6 +75,13 @@ class Others:
     def dirt(self, number, client):
         self.done(client, wire.query("set work_mem = '3MB'"))
 
+    def sql_names(self, number, client):
+        name = f"o{number}"
+        sql = [f"prepare {name} (int4) as select $1 + 40", f"execute {name} (2)",
+               f"deallocate {name}"]
+        frames = self.done(client, b"".join(map(wire.query, sql)), 3)
+        assert any(body.endswith(b"42") for kind, body in frames if kind == "D"), frames
+
     def error(self, number, client):
         if number not in self.holds:
             self.done(client, wire.parse("select 1 / 0") + wire.bind() + wire.execute() + wire.SYNC)
@@ -101,5 +108,6 @@ class Others:
         self.holds.discard(number)
 
 
-ACTIONS = ["select", "unnamed", "named", "settings", "dirt", "error", "discard", "begin", "end",
+ACTIONS = ["select", "unnamed", "named", "settings", "dirt", "error", "discard",
+           "sql_names", "begin", "end",
            "leave"]

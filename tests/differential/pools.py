@@ -7,7 +7,7 @@ from pooler import Pooler
 
 SIZES = (1, 3)
 CACHES = (1, 2, 100)
-SHARE_UNNAMED = False  # whether there are pools with share_unnamed_statements
+SHARE_UNNAMED = True  # whether there are pools with share_unnamed_statements
 
 
 @dataclasses.dataclass

@@ -129,6 +129,46 @@ func prepared() {
 	must(results.Close())
 }
 
+// Each way in which pgx may prepare, on more connections than there are servers.
+func modes() {
+	for _, mode := range []string{
+		"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol",
+	} {
+		conns := make([]*pgx.Conn, 5)
+		for n := range conns {
+			config, err := pgx.ParseConfig("default_query_exec_mode=" + mode +
+				" statement_cache_capacity=2 description_cache_capacity=2")
+			must(err)
+			conns[n], err = pgx.ConnectConfig(ctx, config)
+			must(err)
+		}
+		for turn := range 4 {
+			for _, conn := range conns {
+				for text := range 4 {
+					sql := fmt.Sprintf("select $1::int + %d", text)
+					check(number(conn, sql, turn) == turn+text, mode)
+				}
+				_, err := conn.Exec(ctx, "select 1 / $1::int", 0)
+				fails(err, "22012")
+				batch := &pgx.Batch{}
+				for n := range 10 {
+					batch.Queue("select $1::int * 2", n)
+				}
+				results := conn.SendBatch(ctx, batch)
+				for n := range 10 {
+					var got int
+					must(results.QueryRow().Scan(&got))
+					check(got == n*2, mode+", batch")
+				}
+				must(results.Close())
+			}
+		}
+		for _, conn := range conns {
+			must(conn.Close(ctx))
+		}
+	}
+}
+
 func concurrency() {
 	config, err := pgxpool.ParseConfig("pool_max_conns=10")
 	must(err)
@@ -174,8 +214,8 @@ func main() {
 		name string
 		run  func()
 	}{{"transactions", transactions}, {"errors", failures}, {"copies", copies},
-		{"large values", largeValues}, {"prepared", prepared}, {"concurrency", concurrency},
-		{"cancel", cancel}} {
+		{"large values", largeValues}, {"prepared", prepared}, {"modes", modes},
+		{"concurrency", concurrency}, {"cancel", cancel}} {
 		test.run()
 		fmt.Println("ok", test.name)
 	}

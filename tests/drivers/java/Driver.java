@@ -22,8 +22,12 @@ public class Driver {
   }
 
   static Connection connect() throws SQLException {
+    return connect("");
+  }
+
+  static Connection connect(String options) throws SQLException {
     String url = "jdbc:postgresql://" + System.getenv("PGHOST") + ":" + System.getenv("PGPORT")
-        + "/" + System.getenv("PGDATABASE");
+        + "/" + System.getenv("PGDATABASE") + options;
     return DriverManager.getConnection(url, System.getenv("PGUSER"), System.getenv("PGPASSWORD"));
   }
 
@@ -140,6 +144,49 @@ public class Driver {
     }
   }
 
+  /** Names from the first use on, few of them kept, and batches: on more connections than servers. */
+  static void preparedAtOnce() throws Exception {
+    String options = "?prepareThreshold=1&preparedStatementCacheQueries=3";
+    List<Connection> connections = new ArrayList<>();
+    for (int n = 0; n < 6; n++) {
+      connections.add(connect(options + (n % 2 == 0 ? "" : "&reWriteBatchedInserts=true")));
+    }
+    execute(connections.get(0), "create table jdo (a int primary key, b text)");
+    for (int turn = 0; turn < 5; turn++) {
+      for (int place = 0; place < connections.size(); place++) {
+        Connection connection = connections.get(place);
+        for (int text = 0; text < 5; text++) {
+          try (PreparedStatement statement =
+              connection.prepareStatement("select ?::int + " + text)) {
+            statement.setInt(1, turn);
+            try (ResultSet rows = statement.executeQuery()) {
+              rows.next();
+              check(rows.getInt(1) == turn + text, "prepared at once");
+            }
+          }
+        }
+        try (PreparedStatement insert =
+            connection.prepareStatement("insert into jdo values (?, ?)")) {
+          int first = (turn * connections.size() + place) * 100;
+          for (int n = 0; n < 100; n++) {
+            insert.setInt(1, first + n);
+            insert.setString(2, n % 7 == 0 ? null : "value");
+            insert.addBatch();
+          }
+          insert.executeBatch();
+          insert.setInt(1, first);
+          insert.setString(2, "again");
+          insert.addBatch();
+          insert.setInt(1, -1);
+          insert.addBatch();
+          fails("23505", insert::executeBatch);
+        }
+      }
+    }
+    check(number(connections.get(0), "select count(*) from jdo") == 3000, "rows of batches");
+    for (Connection connection : connections) connection.close();
+  }
+
   static void concurrency() throws Exception {
     try (Connection connection = connect()) {
       execute(connection, "create table jdn as select 0 as n");
@@ -195,6 +242,7 @@ public class Driver {
     test("copies", Driver::copies);
     test("large values", Driver::largeValues);
     test("prepared", Driver::prepared);
+    test("prepared at once", Driver::preparedAtOnce);
     test("concurrency", Driver::concurrency);
     test("cancel", Driver::cancel);
   }

@@ -77,6 +77,25 @@ const tests = {
     });
   },
 
+  // The same names for the same and for other texts, on more clients than there are servers.
+  async named_statements() {
+    const clients = await Promise.all(Array.from({ length: 6 }, async () => {
+      const client = new Client();
+      await client.connect();
+      return client;
+    }));
+    for (let turn = 0; turn < 10; turn++) {
+      await Promise.all(clients.map(async (client, place) => {
+        const one = { name: 'one', text: `select $1::int + ${place % 2} as x`, values: [turn] };
+        assert.strictEqual((await client.query(one)).rows[0].x, turn + (place % 2));
+        const two = { name: 'two', text: 'select 10 / $1::int as x', values: [turn % 3] };
+        if (turn % 3 === 0) await assert.rejects(client.query(two), { code: '22012' });
+        else assert.strictEqual((await client.query(two)).rows[0].x, Math.floor(10 / (turn % 3)));
+      }));
+    }
+    await Promise.all(clients.map((client) => client.end()));
+  },
+
   async concurrency() {
     const pool = new Pool({ max: 10 });
     await pool.query('create table npn as select 0 as n');

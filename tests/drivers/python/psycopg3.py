@@ -86,6 +86,29 @@ def prepared():
             assert cursor.fetchone() == (str(number),)
 
 
+def automatic_preparation():
+    """Statements that are prepared at their second use and deallocated when there are too many, on
+    more connections than there are servers."""
+    connections = [connect(prepare_threshold=1) for _ in range(6)]
+    for connection in connections:
+        connection.prepared_max = 3
+    for turn in range(4):
+        for place, connection in enumerate(connections):
+            for text in range(5):
+                for _ in range(2):
+                    cursor = connection.execute(f"select %s::int + {text}, %s::text", (turn, "x"))
+                    assert cursor.fetchone() == (turn + text, "x")
+            if (turn + place) % 3 == 0:
+                try:
+                    connection.execute("select 1 / %s::int", (0,))
+                    raise AssertionError("no error")
+                except psycopg.errors.DivisionByZero:
+                    connection.rollback()
+            connection.commit()
+    for connection in connections:
+        connection.close()
+
+
 def pipelines():
     with connect(autocommit=True) as connection:
         with connection.pipeline():
@@ -138,7 +161,7 @@ def cancel():
         assert connection.execute("select 1").fetchone() == (1,)
 
 
-for test in (transactions, errors, copies, large_values, prepared, pipelines, server_cursors,
-             concurrency, cancel):
+for test in (transactions, errors, copies, large_values, prepared, automatic_preparation, pipelines,
+             server_cursors, concurrency, cancel):
     test()
     print("ok", test.__name__, flush=True)

@@ -92,6 +92,28 @@ async fn prepared() {
     }
 }
 
+// Statements that live long and that are dropped, on more clients than there are servers.
+async fn prepared_by_many() {
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let client = connect().await;
+        let kept = client.prepare("select $1::int + 1").await.unwrap();
+        clients.push((client, kept));
+    }
+    for turn in 0..5 {
+        for (client, kept) in &clients {
+            let row = client.query_one(kept, &[&turn]).await.unwrap();
+            assert_eq!(row.get::<_, i32>(0), turn + 1);
+            for text in 0..4 {
+                let dropped = client.prepare(&format!("select $1::int * {text}")).await.unwrap();
+                let row = client.query_one(&dropped, &[&turn]).await.unwrap();
+                assert_eq!(row.get::<_, i32>(0), turn * text);
+            }
+            fails(client.query("select 1 / $1::int", &[&0]).await, "22012");
+        }
+    }
+}
+
 async fn concurrency() {
     let client = connect().await;
     client.batch_execute("create table tpn as select 0 as n").await.unwrap();
@@ -134,6 +156,8 @@ async fn main() {
     println!("ok large values");
     prepared().await;
     println!("ok prepared");
+    prepared_by_many().await;
+    println!("ok prepared by many");
     concurrency().await;
     println!("ok concurrency");
     cancel().await;
