@@ -90,7 +90,12 @@ class Generator:
         ]
         if kinds.SQL_NAMES:
             kind_of_scene.append((2.5, self.sql_names))
-        self.weights, self.scenes = zip(*kind_of_scene)
+        weights, self.scenes = zip(*kind_of_scene)
+        # Each sequence has a taste of its own, so that things meet that are rare otherwise.
+        self.weights = [weight * self.pick((0.1, 0.3, 1, 1, 5)) for weight in weights]
+        self.sync_rate = self.pick((2, 10, 10, 30))
+        self.wait_rate = self.pick((0.15, 0.6, 0.6, 0.9))
+        self.actions = self.random.sample(ACTIONS, self.pick((2, 4, len(ACTIONS))))
 
     def sequence(self):
         """{"login": parameters, "messages": [...]}"""
@@ -101,7 +106,7 @@ class Generator:
         for _ in range(self.random.choice((1, 2, 3, 4, 6, 9, 14))):
             self.random.choices(self.scenes, self.weights)[0]()
             self.items += self.random.choices(
-                ([["sync"]], [["flush"]], [], [["sync"], ["sync"]]), (10, 2, 5, 0.5))[0]
+                ([["sync"]], [["flush"]], [], [["sync"], ["sync"]]), (self.sync_rate, 2, 5, 0.5))[0]
         self.mutate()
         if self.random.random() < 0.75:
             self.items += [["copy_fail", "the end"], ["sync"]]
@@ -316,8 +321,8 @@ class Generator:
         result = []
         for item in self.items:
             result.append(item)
-            if self.random.random() < (0.6 if item[0] in ("sync", "query") else 0.1):
-                result.append(["wait", [[self.random.randrange(OTHERS), self.pick(ACTIONS)]
+            if self.random.random() < (self.wait_rate if item[0] in ("sync", "query") else 0.1):
+                result.append(["wait", [[self.random.randrange(OTHERS), self.pick(self.actions)]
                                         for _ in range(self.pick((0, 0, 1, 1, 2, 4)))]])
         return result
 

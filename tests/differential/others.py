@@ -109,5 +109,4 @@ class Others:
 
 
 ACTIONS = ["select", "unnamed", "named", "settings", "dirt", "error", "discard",
-           "sql_names", "begin", "end",
-           "leave"]
+           "sql_names", "begin", "end", "leave"]
