@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pathlib
 import queue
+import random
 import sys
 import time
 
@@ -30,6 +31,8 @@ def arguments():
     parser.add_argument("--seeds", metavar="A-B", help="generate and run these, both included")
     parser.add_argument("--pool", action="append", default=[], metavar="NAME",
                         help="only this one, may be repeated; default: all")
+    parser.add_argument("--each", type=int, metavar="N",
+                        help="each sequence through N of the pools, which its seed chooses")
     parser.add_argument("--sequence", metavar="FILE", help="run the sequence in this file")
     parser.add_argument("--kept", action="store_true", help=f"run those in {KEPT.name} first")
     parser.add_argument("--keep", action="store_true", help=f"add what fails to {KEPT.name}")
@@ -75,7 +78,7 @@ class Job:
                 self.ended.append((sequence["seed"], expected.ended))
                 continue
             good = True
-            for pool in self.chosen:
+            for pool in self.pools_for(sequence):
                 difference = self.trial.replay(sequence, expected, pool)
                 if difference:
                     good = False
@@ -84,6 +87,12 @@ class Job:
             self.passed += good
             if len(self.failed) >= MOST_FAILURES:
                 break
+
+    def pools_for(self, sequence):
+        least = self.options.each
+        if not least or least >= len(self.chosen):
+            return self.chosen
+        return random.Random(f"pools for {sequence['seed']}").sample(self.chosen, least)
 
     def note_failure(self, pool, sequence, expected, difference):
         def fails(candidate):

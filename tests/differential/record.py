@@ -43,6 +43,7 @@ class Recorder:
         self.copy = ""  # "simple" or "extended" while the server reads COPY data
         self.copied = b""  # of the COPY that runs, what is no whole row yet
         self.copy_ended = False  # by the end mark: what follows is ignored
+        self.late = ""  # messages since a COPY's data was refused, while nobody has waited
         self.begun = False  # something was sent since the last ReadyForQuery
         self.has_unnamed = False  # an unnamed statement that the pooler promises to know
         self.portals = set()  # bound since the transaction failed
@@ -94,6 +95,7 @@ class Recorder:
             if not self.ends_badly(messages.encode(message)[5:]):
                 return
             end = self.read("E", frames)
+            self.late = "d"
         else:
             if how == "extended":
                 self.connection.send(wire.FLUSH)
@@ -135,6 +137,12 @@ class Recorder:
 
     def promised(self, message):
         kind, *rest = message
+        if self.late:
+            self.late += messages.type_of(message)
+            if self.late[-1] not in "dcfHS":
+                self.late = ""
+            elif self.late[-1] in "dcf" and "S" in self.late:
+                return False  # whether that Sync gets an answer is not promised, see PROTOCOL.md
         if self.skipping:
             return True
         if self.copy:  # PostgreSQL ends the connection for anything else
@@ -177,6 +185,8 @@ def record(connection, sequence):
     recorder = Recorder(connection)
     result = []
     for message in sequence:
+        if message[0] == "wait":
+            recorder.late = ""
         answer = Answer(message) if message[0] == "wait" else recorder.say(message)
         if answer:
             result.append(answer)
