@@ -23,7 +23,8 @@ bool ClientSession::relay_message(const wire::Header& header, Bytes& input) {
     return true;
   }
   static constexpr std::string_view kOfCopy = "dcfX";  // what a COPY needs to come to its end
-  if (server_->sql_pending() && kOfCopy.find(header.type) == std::string_view::npos) {
+  if (server_->sql_pending() && !server_->copying_in() &&
+      kOfCopy.find(header.type) == std::string_view::npos) {
     return settled(Stall::Sql);
   }
   if (header.type != 'd' && header.type != 'c' && header.type != 'f' && header.type != 'H' &&

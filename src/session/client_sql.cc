@@ -48,7 +48,9 @@ bool ClientSession::relay_query(const wire::Header& header, Bytes& input) {
     const Bytes seen =
         input.first(std::min(input.size(), header.total())).subspan(wire::kHeaderSize);
     std::string_view sql = text_of(seen);
-    if (input.size() >= header.total() && !sql.empty()) sql.remove_suffix(1);  // its zero byte
+    const bool whole = input.size() >= header.total();
+    const bool good = !whole || (!sql.empty() && sql.find('\0') == sql.size() - 1);
+    if (whole && !sql.empty()) sql.remove_suffix(1);  // its zero byte
     if (may_concern_names(sql)) {
       if (!settled(Stall::Names)) return false;
       std::vector<SqlName> names = names_in(sql, dialect());
@@ -57,14 +59,16 @@ bool ClientSession::relay_query(const wire::Header& header, Bytes& input) {
       reply.sql = !names.empty();
       if (reply.sql) server_->expect_sql(std::move(names));
     }
-    // PostgreSQL drops the unnamed statement, whatever becomes of the query.
-    if (statements_ && statements_->unnamed()) {
+    // PostgreSQL drops the unnamed statement, whatever becomes of the query; but not for a message
+    // that is none.
+    if (good && statements_ && statements_->unnamed()) {
       reply.unnamed = true;
       reply.before = statements_->unnamed();
       statements_->set_unnamed(nullptr);
     }
-    if (server_->statements().unnamed() != ServerStatements::Unnamed::None) {
+    if (good && server_->statements().unnamed() != ServerStatements::Unnamed::None) {
       server_->note_unnamed(reply, nullptr);
+      if (!whole) server_->statements().set_unnamed(ServerStatements::Unnamed::Unknown);
     }
   }
   query_begins();

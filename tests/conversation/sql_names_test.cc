@@ -182,5 +182,22 @@ TEST(SqlNames, WhatIsParsedUnderOtherSettingsIsNotShared) {
   server.sees(bind(kFirst) + sync());
 }
 
+// EXECUTE of a COPY: what comes next belongs to the COPY, a Sync that it ignores too.
+TEST(SqlNames, ACopyThatIsExecutedGetsItsData) {
+  World world;
+  auto [client, server] = world.session();
+  client.sends(query("prepare copying as select 1"));
+  server.sees(query("prepare copying as select 1"));
+  server.sends(command_complete("PREPARE") + ready());
+  client.sees(command_complete("PREPARE") + ready());
+  client.sends(query("execute copying") + sync() + copy_data("1\n") + copy_done());
+  server.sees(query("execute copying"));
+  server.sends(copy_in());
+  client.sees(copy_in());
+  server.sees(sync() + copy_data("1\n") + copy_done());
+  server.sends(command_complete("COPY 1") + ready());
+  client.sees(command_complete("COPY 1") + ready());
+}
+
 }  // namespace
 }  // namespace doorman::conversation

@@ -227,5 +227,22 @@ TEST(Unnamed, InATransactionNothingIsSaidAgain) {
   client.sees(parse_complete() + stale() + ready('E'));
 }
 
+// It does not end the server's unnamed statement, which may be another client's.
+TEST(Unnamed, AQueryThatIsNoneLeavesTheServersStatement) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  client.sends(parse("", "select 'secret'") + sync());
+  server.sees(parse("", "select 'secret'") + sync());
+  server.sends(parse_complete() + ready());
+  client.sees(parse_complete() + ready());
+  Peer second = world.one_more_client();
+  second.sends(message('Q', "no zero byte"));
+  server.sees(message('Q', "no zero byte"));
+  server.sends(error("08P01", "invalid string in message") + ready());
+  second.sees(error("08P01", "invalid string in message") + ready());
+  second.sends(bind("") + sync());
+  server.sees(close_statement("") + bind("") + sync());
+}
+
 }  // namespace
 }  // namespace doorman::conversation

@@ -71,6 +71,7 @@ ROWS = ["1\tone\n", "2\ttwo\n", "3\tthree\n", "4\tfour\n", "8\teight\n", "9\tnin
 BAD_ROWS = ["bad\n", "x\ty\n", "1\t2\t3\n", "\n"]
 LOGINS = [{}, {}, {}, {}, {"DateStyle": "German"}, {"application_name": "mine"},
           {"TimeZone": "Europe/Paris", "client_encoding": "LATIN1"}]
+ABOUT_NAMES = re.compile(r"(?i)\b(prepare|execute|deallocate|discard)\b")
 RESETS = re.compile(r"(?i)reset|default|discard all")
 ENDING = ["rollback", "select k, v from t order by k", "show datestyle"]
 
@@ -245,7 +246,10 @@ class Generator:
         if self.random.random() < 0.6:
             self.items.append(["query", sql])
             return
-        name = self.free_name()
+        # What concerns names is not given a name that SQL may EXECUTE: see PROTOCOL.md.
+        name = self.pick(("", "s4")) if ABOUT_NAMES.search(sql) else self.free_name()
+        if name == "s4":
+            self.items.append(["close", "S", name])
         self.items += [self.parse(name, sql, []), ["bind", "", name, [], [], []],
                        ["execute", "", 0]]
 
