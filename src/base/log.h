@@ -53,7 +53,7 @@ std::uint64_t log_lines_lost();
 namespace log_detail {
 inline std::atomic<LogLevel> threshold = LogLevel::Info;
 inline std::atomic<std::uint64_t> lost = 0;
-void write(LogLevel level, std::string text);
+[[gnu::cold]] void write(LogLevel level, std::string text);
 }  // namespace log_detail
 
 inline bool log_enabled(LogLevel level) {

@@ -48,11 +48,11 @@ void Worker::run() {
 }
 
 void Worker::turn(net::Wait wait) {
-  loop.run_once(wait);  // sessions read, parse, decide and write
-  go_on();              // those that waited for something of their own
-  serve();              // free servers meet those who wait
+  loop.run_once(wait);             // sessions read, parse, decide and write
+  if (!ready_.empty()) go_on();    // those that waited for something of their own
+  if (!touched_.empty()) serve();  // free servers meet those who wait
   if (after_turn != nullptr) after_turn(*this);
-  reap_dead();  // what has closed is deleted, here and nowhere else
+  if (someone_died()) reap_dead();  // what has closed is deleted, here and nowhere else
   if (last_of_turn_) {
     Task last = std::move(last_of_turn_);
     last();
@@ -151,6 +151,7 @@ void Worker::adopt(std::unique_ptr<ServerSession> server) {
 void Worker::adopt(std::unique_ptr<ClientSession> client) {
   const std::uint64_t id = client->id();
   clients_.emplace(id, std::move(client));
+  client_count_.store(clients_.size(), std::memory_order_relaxed);
 }
 
 ClientSession* Worker::find_client(std::uint64_t id) {

@@ -113,6 +113,9 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   void tick();
   void warm_pools();
   bool work_left() const { return !touched_.empty() || !ready_.empty() || !dead_clients_.empty(); }
+  bool someone_died() const {
+    return !dead_clients_.empty() || !dead_servers_.empty() || !cancel_requests_.empty();
+  }
   void go_on();
   void serve();
   void reap_dead();

@@ -1,6 +1,10 @@
 #include "net/event.h"
 
+#include <sys/timerfd.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdint>
 
 #include "base/check.h"
 
@@ -17,6 +21,7 @@ event_base* new_base() {
                                                                 event_config_free);
   CHECK(config != nullptr);
   CHECK(event_config_set_flag(config.get(), EVENT_BASE_FLAG_NOLOCK) == 0);
+  CHECK(event_config_set_flag(config.get(), EVENT_BASE_FLAG_NO_CACHE_TIME) == 0);
   return event_base_new_with_config(config.get());
 }
 
@@ -47,16 +52,30 @@ void IoEvent::disable() {
   enabled_ = false;
 }
 
-Timer::Timer(EventLoop& loop, EventHandler& handler) {
-  CHECK(event_assign(&event_, loop.get(), -1, 0, dispatch, &handler) == 0);
+Timer::Timer(EventLoop& loop, EventHandler& handler)
+    : fd_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)),
+      handler_(handler),
+      event_(loop, fd_.get(), EV_READ, *this) {
+  CHECK(fd_);
+  event_.enable();
 }
 
 void Timer::set(Duration after) {
-  const auto us = std::max<Duration::rep>(after.count(), 0);
-  const timeval tv = {.tv_sec = us / 1'000'000, .tv_usec = us % 1'000'000};
-  CHECK(event_add(&event_, &tv) == 0);
+  const auto us = std::max<Duration::rep>(after.count(), 1);  // 0 would switch it off
+  const itimerspec when = {
+      .it_interval = {}, .it_value = {.tv_sec = us / 1'000'000, .tv_nsec = us % 1'000'000 * 1000}};
+  CHECK(::timerfd_settime(fd_.get(), 0, &when, nullptr) == 0);
 }
 
-void Timer::cancel() { event_del(&event_); }
+void Timer::cancel() {
+  const itimerspec never = {};
+  CHECK(::timerfd_settime(fd_.get(), 0, &never, nullptr) == 0);
+}
+
+void Timer::on_event(short /*what*/) {
+  std::uint64_t rings = 0;
+  if (::read(fd_.get(), &rings, sizeof rings) < 0) return;  // moved or cancelled meanwhile
+  handler_.on_event(EV_TIMEOUT);
+}
 
 }  // namespace doorman::net

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/clock.h"
+#include "base/unique_fd.h"
 
 namespace doorman::net {
 
@@ -59,19 +60,23 @@ class IoEvent {
   bool enabled_ = false;
 };
 
-// Rings once after a while. Setting it again moves it.
-class Timer {
+// Rings once after a while. Setting it again moves it. A timerfd, not a timer of libevent's: while
+// a loop has one of those, each of its turns reads the clock twice for it.
+class Timer final : private EventHandler {
  public:
   Timer(EventLoop& loop, EventHandler& handler);
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
-  ~Timer() { cancel(); }
 
   void set(Duration after);
   void cancel();
 
  private:
-  event event_{};
+  void on_event(short what) override;
+
+  UniqueFd fd_;
+  EventHandler& handler_;
+  IoEvent event_;
 };
 
 }  // namespace doorman::net

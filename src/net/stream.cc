@@ -4,7 +4,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstring>
 
 namespace doorman::net {
 
@@ -19,6 +21,9 @@ ssize_t receive(int fd, std::span<std::byte> into) {
 ssize_t send_bytes(int fd, Bytes bytes) {
   return ::syscall(SYS_sendto, fd, bytes.data(), bytes.size(), MSG_NOSIGNAL, nullptr, 0);
 }
+
+// So few bytes cost less to copy than slices cost the kernel to gather.
+constexpr std::size_t kCopied = 1024;
 
 bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
@@ -72,11 +77,16 @@ bool Stream::write(Bytes bytes) {
   return true;
 }
 
-bool Stream::write(Gather& gather) {
-  if (gather.empty()) return true;
+bool Stream::write_slices(Gather& gather) {
   const auto slices = gather.slices();
-  if (slices.size() == 1 && unsent() == 0) {
-    return write({static_cast<std::byte*>(slices[0].iov_base), slices[0].iov_len});
+  if (gather.size() <= kCopied) {
+    std::array<std::byte, kCopied> together;
+    std::byte* end = together.data();
+    for (const iovec& slice : slices) {
+      std::memcpy(end, slice.iov_base, slice.iov_len);
+      end += slice.iov_len;
+    }
+    return write({together.data(), gather.size()});
   }
   std::size_t done = 0;
   if (unsent() == 0) {

@@ -43,7 +43,12 @@ class Stream {
 
   Read read(std::span<std::byte> into);
   // Writes all of `gather`, keeps what the socket does not take. False: the peer is gone.
-  [[nodiscard]] bool write(Gather& gather);
+  [[nodiscard]] bool write(Gather& gather) {
+    const std::span<iovec> slices = gather.slices();
+    if (slices.empty()) return true;
+    if (slices.size() > 1) return write_slices(gather);
+    return write({static_cast<std::byte*>(slices[0].iov_base), slices[0].iov_len});
+  }
   [[nodiscard]] bool write(Bytes bytes);
   [[nodiscard]] bool flush();  // on EV_WRITE
   std::size_t unsent() const { return unsent_ ? unsent_->size() : 0; }
@@ -58,6 +63,7 @@ class Stream {
   UniqueFd release();  // for another owner; leaves the loop first
 
  private:
+  bool write_slices(Gather& gather);
   void watch_unsent();
 
   UniqueFd fd_;

@@ -10,6 +10,7 @@
 // the session is handed to the next process.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -30,7 +31,7 @@ constexpr bool has_server(ClientState state) {
   return state == ClientState::Preparing || state == ClientState::Active;
 }
 
-constexpr bool may_follow(ClientState from, ClientState to) {
+constexpr bool is_successor(ClientState from, ClientState to) {
   using enum ClientState;
   if (to == Closing) return from != Closing;
   switch (from) {
@@ -44,6 +45,22 @@ constexpr bool may_follow(ClientState from, ClientState to) {
     case Closing: return false;
   }
   return false;
+}
+
+// The same as a table: asked twice per query.
+inline constexpr auto kClientSuccessors = [] {
+  std::array<std::uint16_t, 16> table{};  // of more than there are
+  for (std::uint8_t from = 0; from < table.size(); ++from) {
+    for (std::uint8_t to = 0; to < table.size(); ++to) {
+      const bool may = is_successor(ClientState{from}, ClientState{to});
+      table[from] = static_cast<std::uint16_t>(table[from] | (may ? 1 << to : 0));
+    }
+  }
+  return table;
+}();
+
+constexpr bool may_follow(ClientState from, ClientState to) {
+  return (kClientSuccessors[static_cast<std::uint8_t>(from)] >> static_cast<int>(to) & 1) != 0;
 }
 
 constexpr std::string_view name_of(ClientState state) {

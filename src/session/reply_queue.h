@@ -67,6 +67,8 @@ struct Reply {
   bool changes_names() const {
     return client_statement && (awaits == Awaits::Parse || awaits == Awaits::Close);
   }
+
+  bool operator==(const Reply&) const = default;
 };
 
 class ReplyQueue {
@@ -83,8 +85,14 @@ class ReplyQueue {
     return ring_[(first_ + index) & (ring_.size() - 1)];
   }
   void push(Reply reply) {
-    if (count_ == ring_.size()) grow();
+    if (count_ == ring_.size()) [[unlikely]]
+      grow();
     ring_[(first_ + count_++) & (ring_.size() - 1)] = std::move(reply);
+  }
+  void push(Awaits awaits, Deliver deliver) {
+    if (count_ == ring_.size()) [[unlikely]]
+      grow();
+    ring_[(first_ + count_++) & (ring_.size() - 1)] = {.awaits = awaits, .deliver = deliver};
   }
   void pop() {
     Reply& gone = front();

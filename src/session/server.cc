@@ -266,7 +266,20 @@ void ServerSession::link(ClientSession& client) {
   if (client.output_blocked()) stream_.want_read(false);
 }
 
-void ServerSession::expect(Reply reply) {
+void ServerSession::expect_plain(Awaits awaits, Deliver deliver) {
+  if (awaits == Awaits::Sync) {
+    skipping_ = false;
+    ++batch_;
+  }
+  if (deliver == Deliver::Forward) {
+    fresh_ = false;
+    open_batch_ = true;
+    if (awaits == Awaits::Query || awaits == Awaits::Sync) ++ready_pending_;
+  }
+  replies_.push(awaits, deliver);
+}
+
+void ServerSession::expect_more(Reply reply) {
   if (reply.awaits == Awaits::Sync) {
     skipping_ = false;
     ++batch_;

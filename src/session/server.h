@@ -52,7 +52,12 @@ class ServerSession final : public pool::Server,
   void release();
   // The client is gone, wherever it was.
   void client_left();
-  void expect(Reply reply);
+  // Inline, so that of a reply that concerns no statement, as most, nothing but its kind is left.
+  [[gnu::always_inline]] void expect(Reply reply) {
+    const bool plain = already_answered_ == 0 && reply.deliver != Deliver::Local &&
+                       reply == Reply{.awaits = reply.awaits, .deliver = reply.deliver};
+    plain ? expect_plain(reply.awaits, reply.deliver) : expect_more(std::move(reply));
+  }
   // True while a Parse cannot fail for the state of the transaction (25P02).
   bool transaction_is_known_good() const { return ready_pending_ == 0 && status_ != 'E'; }
 
@@ -173,6 +178,8 @@ class ServerSession final : public pool::Server,
   void repeat_batch();
   void pass_on(Bytes message);
   bool unexpected(char type);
+  void expect_plain(Awaits awaits, Deliver deliver);
+  void expect_more(Reply reply);
 
   // COPY FROM STDIN, see server_copy.cc.
   std::size_t forget_eaten_syncs(bool with_next);

@@ -136,7 +136,7 @@ bool ServerSession::on_command_complete(Bytes message) {
 
 // What a command may leave behind in the session, as far as its tag tells.
 void ServerSession::note_tag(std::string_view tag) {
-  tag = tag.substr(0, tag.find('\0'));
+  if (!tag.empty() && tag.back() == '\0') tag.remove_suffix(1);
   const bool ours = !replies_.empty() && replies_.front().deliver == Deliver::Swallow;
   const bool told = !replies_.empty() && replies_.front().sql;
   if (told) end_sql(tag);

@@ -8,6 +8,7 @@
 //   every state ─▶ Closing
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -25,7 +26,7 @@ enum class ServerState : std::uint8_t {
   Listening,   // hears the notifications for a hub's clients
 };
 
-constexpr bool may_follow(ServerState from, ServerState to) {
+constexpr bool is_successor(ServerState from, ServerState to) {
   using enum ServerState;
   if (to == Closing) return from != Closing;
   switch (from) {
@@ -46,6 +47,22 @@ constexpr bool logged_in(ServerState state) {
   using enum ServerState;
   return state == Idle || state == Active || state == Cleaning || state == Cancelling ||
          state == Listening;
+}
+
+// The same as a table: asked twice per query.
+inline constexpr auto kServerSuccessors = [] {
+  std::array<std::uint16_t, 16> table{};  // of more than there are
+  for (std::uint8_t from = 0; from < table.size(); ++from) {
+    for (std::uint8_t to = 0; to < table.size(); ++to) {
+      const bool may = is_successor(ServerState{from}, ServerState{to});
+      table[from] = static_cast<std::uint16_t>(table[from] | (may ? 1 << to : 0));
+    }
+  }
+  return table;
+}();
+
+constexpr bool may_follow(ServerState from, ServerState to) {
+  return (kServerSuccessors[static_cast<std::uint8_t>(from)] >> static_cast<int>(to) & 1) != 0;
 }
 
 constexpr std::string_view name_of(ServerState state) {
