@@ -164,7 +164,7 @@ class ServerSession final : public pool::Server,
   void note_tag(std::string_view tag);
   void advance();
   void skip_to_sync();
-  void undo(Reply& reply, std::size_t index);
+  void undo(Reply& reply, std::size_t index, std::uint32_t settled);
   void undo_unnamed(Reply& reply, std::size_t index);
   void settle(Reply& reply);
   void drop_front();

@@ -96,7 +96,7 @@ std::size_t ServerSession::forget_eaten_syncs(bool with_next) {
     replies_.erase(1, 1);
   } else if (with_next && replies_.size() > 1) {
     if (replies_.at(1).awaits == Awaits::Query) --ready_pending_;
-    undo(replies_.at(1), 1);
+    undo(replies_.at(1), 1, statements_settled_);
     replies_.erase(1, 1);
   }
   return held;

@@ -259,7 +259,8 @@ void ServerSession::skip_to_sync() {
     ++end;
   }
   skipping_ = end == replies_.size();
-  for (std::size_t i = end; i > 0; --i) undo(replies_.at(i - 1), i - 1);  // the last one first
+  const std::uint32_t settled = statements_settled_;
+  for (std::size_t i = end; i > 0; --i) undo(replies_.at(i - 1), i - 1, settled);  // last one first
   replies_.erase(0, end);
 }
 

@@ -185,7 +185,9 @@ void ServerSession::settle(Reply& reply) {
   if (reply.changes_names()) --names_pending_;
   if (reply.unnamed) --unnamed_pending_;
   if (reply.slot) --slot_pending_;
-  if (reply.statement) statements_settled_ = reply.sequence;
+  if (reply.statement && static_cast<std::int32_t>(reply.sequence - statements_settled_) > 0) {
+    statements_settled_ = reply.sequence;
+  }
   if (reply.sql) {
     sql_pending_ = false;
     sql_names_.clear();
@@ -193,8 +195,8 @@ void ServerSession::settle(Reply& reply) {
 }
 
 // What was sent has had no effect. The first in the queue has failed, and those up to the next
-// Sync were skipped.
-void ServerSession::undo(Reply& reply, std::size_t index) {
+// Sync were skipped. `settled` is what was before the first of them.
+void ServerSession::undo(Reply& reply, std::size_t index, std::uint32_t settled) {
   settle(reply);
   undo_unnamed(reply, index);
   if (reply.awaits != Awaits::Parse && reply.awaits != Awaits::Close) return;
@@ -209,7 +211,7 @@ void ServerSession::undo(Reply& reply, std::size_t index) {
     } else if (parse) {
       statements_.remove(*statement);
     } else {
-      statements_.add(statement, {.sequence = statements_settled_, .batch = batch_});
+      statements_.add(statement, {.sequence = settled, .batch = batch_});
     }
   }
   if (!reply.client_statement) return;

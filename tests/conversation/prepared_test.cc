@@ -230,6 +230,23 @@ TEST(Prepared, ANameOfOursIsNoNameOfTheClients) {
   server.sees(close_statement(kFirst) + bind(kFirst) + sync());
 }
 
+// Where one batch has given and closed a statement several times, an error undoes all of that.
+TEST(Prepared, AnErrorUndoesEvictionsThatWentBothWays) {
+  World world("max_prepared_statements=1\n");
+  auto [client, server] = world.session();
+  const std::string one = parse("PGDOORMAN_1", "select 1") + close_statement("PGDOORMAN_2");
+  const std::string two = parse("PGDOORMAN_2", "select 2") + close_statement("PGDOORMAN_1");
+  client.sends(parse("a", "select 1") + parse("b", "select 2") + bind("a") + bind("b") + bind("a") +
+               sync());
+  server.sees(parse("PGDOORMAN_1", "select 1") + two + one + bind("PGDOORMAN_1") + two +
+              bind("PGDOORMAN_2") + one + bind("PGDOORMAN_1") + sync());
+  server.sends(parse_complete() + parse_complete() + wire::empty_message('3') + parse_complete() +
+               wire::empty_message('3') + error("42P03", "exists") + ready());
+  client.sees(parse_complete() + parse_complete() + error("42P03", "exists") + ready());
+  client.sends(bind("b") + sync());
+  server.sees(two + bind("PGDOORMAN_2") + sync());
+}
+
 TEST(Prepared, TooManyAreRefusedAsAnError) {
   World world("max_client_prepared_statements=1\n");
   auto [client, server] = world.session();

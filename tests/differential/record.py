@@ -155,7 +155,7 @@ class Recorder:
         if self.failed and (kind == "execute" or rest[:1] == ["P"] and kind == "describe"):
             return rest[-1 if kind == "describe" else 0] in self.portals
         # A server that lacks a statement cannot prepare it in a failed transaction.
-        if self.status == b"E" and kind == "describe" and rest[0] == "S" and rest[1]:
+        if self.status == b"E" and kind == "describe" and rest[0] == "S":
             return False
         if not kinds.UNNAMED_FOLLOWS and not self.has_unnamed:
             if kind == "bind" and rest[1] == "" or kind == "describe" and rest == ["S", ""]:
