@@ -126,6 +126,8 @@ class Recorder:
         while ends:
             kind, body = self.connection.read()
             frames.append((kind, body))
+            if kind == "E" and b"\0VFATAL\0" in body:  # EXECUTE of a SAVEPOINT, for one
+                raise wire.Closed()
             if kind == "Z":
                 self.status = body
                 self.begun = False
