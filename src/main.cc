@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/supervisor.h"
 #include "cli/upgrade.h"
 #include "config/config.h"
 #include "control/console.h"
@@ -27,7 +28,7 @@ using namespace doorman;
 
 constexpr const char* kUsage =
     "Usage: pg_doorman [OPTION]... FILE\n"
-    "       pg_doorman upgrade FILE | --socket=PATH\n"
+    "       pg_doorman upgrade [FILE | --socket=PATH]\n"
     "A connection pooler for PostgreSQL. FILE is its configuration, a pgbouncer.ini for example.\n"
     "\n"
     "  -t, --check-config FILE  check the configuration, say what is wrong, and exit\n"
@@ -38,7 +39,8 @@ constexpr const char* kUsage =
     "  -h, --help               print this and exit\n"
     "\n"
     "upgrade asks the running process to hand everything over to the installed program, and waits\n"
-    "for the verdict. FILE says where it is asked: at its control_socket.\n"
+    "for the verdict. FILE says where it is asked: at its control_socket; without FILE, in the\n"
+    "folder that $RUNTIME_DIRECTORY names.\n"
     "\n"
     "  -s, --socket=PATH        ask there\n";
 
@@ -96,7 +98,12 @@ std::optional<CommandLine> read_command_line(int argc, char** argv, int& status)
   }
   line.upgrade = optind < argc && std::string_view(argv[optind]) == "upgrade";
   if (line.upgrade) ++optind;
-  if (line.upgrade && optind == argc && !line.socket.empty()) return line;
+  if (line.upgrade && optind == argc) {
+    config::Settings defaults;
+    defaults.unix_socket_dir.clear();
+    if (line.socket.empty()) line.socket = daemon::control_path(defaults);
+    if (!line.socket.empty()) return line;
+  }
   if (argc - optind != 1) {
     std::fputs("pg_doorman: exactly one configuration file is needed\nTry 'pg_doorman --help'.\n",
                stderr);
@@ -154,6 +161,8 @@ int main(int argc, char** argv) {
     std::printf("%s: the configuration is right\n", line->options.config_path.c_str());
     return 0;
   }
+
+  if (const auto over = cli::supervise()) return *over;  // PID 1 stays, this goes on in its child
 
   const std::string user = line->user.empty() ? config.settings.user : line->user;
   if (!user.empty()) {

@@ -75,6 +75,9 @@ void retire_idle(PoolPart& part, std::string_view reason) {
 // Those that are logging in are let finish: ended in the middle, they would count as a failure of
 // the server, and whoever waits would be refused after RESUME.
 std::optional<Reply> paused_yet(Commands& commands, const Scope& scope) {
+  if (commands.daemon().handed_on()) {
+    return refuse("an upgrade came between: PAUSE is in force, but its servers may not be free");
+  }
   if (!scope.paused(commands)) return refuse("resumed before all servers were free");
   visit_parts(commands, scope, [](PoolPart& part) { retire_idle(part, "paused"); });
   const std::vector<pool::DatabaseShare*> databases = scope.databases(commands);

@@ -88,6 +88,16 @@ Lane save_sessions(Worker& worker) {
   return lane;
 }
 
+std::vector<Lane> save_late(Worker& worker) {
+  std::vector<Lane> lanes;
+  worker.each_client([&](ClientSession& client) {
+    const bool late = client.part() == nullptr || client.logging_in();
+    if (is_gone(client) || !late || !SessionRecords::carriable(client)) return;
+    save_pair(worker, &client, nullptr, lanes.emplace_back(), Sockets::With);
+  });
+  return lanes;
+}
+
 void save_for_rehearsal(Worker& worker, const std::vector<std::uint64_t>& clients, Lane& lane) {
   for (const std::uint64_t id : clients) {
     const ClientSession* client = worker.find_client(id);

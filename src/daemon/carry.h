@@ -32,6 +32,8 @@ struct Lane {
 
 // At the end of a turn.
 Lane save_sessions(Worker& worker);
+// Of a process that has handed over: what can follow by now, each in a lane of its own.
+std::vector<Lane> save_late(Worker& worker);
 // At any time, for a rehearsal: those of `clients`, with their servers, and no descriptors.
 void save_for_rehearsal(Worker& worker, const std::vector<std::uint64_t>& clients, Lane& lane);
 

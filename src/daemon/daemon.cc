@@ -276,6 +276,7 @@ bool Daemon::finished() {
       });
     } else {
       busy = busy || worker.pool_clients() > 0;
+      if (handed_on_) busy = busy || worker.client_count() > 0 || worker.cancel_requests() > 0;
     }
   });
   return !busy;
@@ -285,6 +286,7 @@ void Daemon::tick() {
   timer_.set(kTick);
   service_.tick(clock_now(), figures());
   if (on_tick) on_tick();
+  if (handed_on_) send_late();
   if (ending_ == Ending::None || stopped_) return;
   if (clock_now() >= end_by_) {
     log(LogLevel::Notice, "shutdown_timeout is over: the sessions that are left end now");

@@ -81,6 +81,7 @@ class Daemon final : private net::EventHandler {
   void pause_accepting(bool paused);
   ProcessRecord describe();
   std::vector<int> listening_fds() const { return listening_fds_; }
+  bool handed_on() const { return handed_on_; }
   int control_fd() const { return control_ ? control_->fd() : -1; }
   void hand_on(pid_t successor);
   void take_back(std::vector<Lane>& lanes, std::vector<std::vector<session::Image>> images);
@@ -136,6 +137,8 @@ class Daemon final : private net::EventHandler {
   void start_workers(session::LocalDatabase& local);
   void ask_for_upgrade();
   void pass_on_signal(int number);
+  void send_late();
+  void hear_successor();
   void stop_accepting();
   bool finished();
   Figures figures();
@@ -169,7 +172,13 @@ class Daemon final : private net::EventHandler {
   std::unique_ptr<Upgrade> upgrade_;      // while one is under way
   std::unique_ptr<Successor> successor_;  // what this process was at its start
   handoff::Channel to_successor_;         // while this process drains
-  bool main_ = false;                     // of the service, not a successor on trial
+  struct FromSuccessor final : net::EventHandler {
+    explicit FromSuccessor(Daemon& d) : daemon(d) {}
+    void on_event(short /*what*/) override { daemon.hear_successor(); }
+    Daemon& daemon;
+  } from_successor_{*this};
+  std::unique_ptr<net::IoEvent> successor_event_;
+  bool main_ = false;  // of the service, not a successor on trial
   bool handed_on_ = false;
   std::vector<Verdict> verdicts_;
   std::vector<std::pair<std::string, std::string>> set_;  // by SET, since the last reload

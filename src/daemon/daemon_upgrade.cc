@@ -118,6 +118,10 @@ void Daemon::take_back(std::vector<Lane>& lanes, std::vector<std::vector<session
   }
   images.clear();
   lanes.clear();
+  shared_.handed_over = false;
+  visit_workers([](Worker& worker) {
+    worker.each_client([](session::ClientSession& client) { client.resume_login(); });
+  });
   log(LogLevel::Error, "upgrade: {} clients were lost with the new process", lost);
 }
 
@@ -129,6 +133,9 @@ void Daemon::upgrade_ended(Upgrade& upgrade) {
   if (verdict.done) {
     to_successor_ = std::move(upgrade.channel());
     to_successor_.set_abort(-1);
+    successor_event_ =
+        std::make_unique<net::IoEvent>(loop_, to_successor_.fd(), EV_READ, from_successor_);
+    successor_event_->enable();
   }
   upgrade_.reset();
   add_verdict(verdict);
@@ -138,6 +145,31 @@ void Daemon::upgrade_ended(Upgrade& upgrade) {
     return;
   }
   if (ending_ == Ending::None) end(Ending::WhenIdle);
+}
+
+// Those that could not be carried with the others, as soon as they can be.
+void Daemon::send_late() {
+  static constexpr Duration kSendLimit = std::chrono::milliseconds(200);
+  if (!to_successor_) return;
+  visit_workers([this](Worker& worker) {
+    for (const Lane& lane : save_late(worker)) {
+      std::vector<session::Image> images = let_go(worker, lane, {});
+      auto memory = handoff::memory_of(lane.records);
+      if (!memory) continue;
+      const int fds[] = {memory->get(), images.front().client_fd.get()};
+      if (!to_successor_.send(handoff::MessageKind::Late, {}, fds, clock_now() + kSendLimit)) {
+        log(LogLevel::Error, "upgrade: a client was lost: the successor does not take it");
+      }
+    }
+  });
+}
+
+void Daemon::hear_successor() {
+  auto message = to_successor_.receive(clock_now() + std::chrono::milliseconds(200));
+  if (message && message->kind == handoff::MessageKind::Cancel) cancel_here(message->body);
+  if (message) return;
+  successor_event_.reset();
+  to_successor_.close();
 }
 
 void Daemon::cancel_here(const std::string& key) {

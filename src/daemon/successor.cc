@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/upgrade.h"
 #include "daemon/versions.h"
+#include "handoff/step.h"
 
 namespace doorman::daemon {
 
@@ -18,6 +19,7 @@ using handoff::Channel;
 using handoff::Mapped;
 using handoff::Message;
 using handoff::MessageKind;
+using handoff::reached;
 
 void refuse_to_succeed(int fd, std::string_view reason) {
   Channel channel{UniqueFd(fd)};
@@ -44,6 +46,7 @@ void Successor::give_up(const Error& error) {
 void Successor::take_over() {
   const Versions mine = {
       .program = PG_DOORMAN_VERSION, .records = kRecords, .oldest = kOldestRecords};
+  reached("hello");
   must(channel_.send(MessageKind::Hello, save(mine), clock_now() + kSayLimit));
   for (;;) {
     Message message = must(channel_.receive(clock_now() + kPatience));
@@ -62,6 +65,7 @@ void Successor::take_over() {
 }
 
 void Successor::rehearse(Message message) {
+  reached("rehearse");
   if (message.fds.size() != 1) give_up({ErrorCode::Protocol, "a snapshot is missing"});
   const Mapped records = must(Mapped::of(message.fds.front().get()));
   std::size_t none = 0;
@@ -86,6 +90,7 @@ std::vector<UniqueFd> Successor::receive_sockets(std::size_t count, Instant by) 
 }
 
 void Successor::build(Message message) {
+  reached("carry");
   const Instant by = clock_now() + kPatience;
   auto& fds = message.fds;
   if (fds.empty()) give_up({ErrorCode::Protocol, "the process's record is missing"});
@@ -126,14 +131,18 @@ void Successor::build(Message message) {
       if (taken.reason.empty()) taken.reason = built.reason;
       taken.refused.merge(built.refused);
     });
+    reached("built");
     must(channel_.send(MessageKind::Carried, save(taken), clock_now() + kSayLimit));
+    reached("carried");
     must(channel_.expect(MessageKind::Go, by));
+    // Not before: until this has been said, the old process goes on as if nothing had happened.
+    must(channel_.send(MessageKind::Serving, {}, clock_now() + kSayLimit));
+    reached("go");
     halt->each([&](Worker& worker) {
       if (worker.worker == 0) daemon_.accept_on(worker, std::move(listeners));
     });
   }
   if (process.control_socket) daemon_.adopt_control(std::move(fds[first_lane - 1]));
-  if (!channel_.send(MessageKind::Serving, {}, clock_now() + kSayLimit)) on_its_own();
   log(LogLevel::Notice, "upgrade: {} clients and {} servers were taken over", taken.clients,
       taken.servers);
 }
@@ -154,18 +163,36 @@ void Successor::on_event(short /*what*/) {
 void Successor::on_message(Message message) {
   switch (message.kind) {
     case MessageKind::Ping:
+      reached("ping");
       daemon_.visit_workers([](Worker& /*worker*/) {});  // each comes to the end of its turn
       static_cast<void>(
           static_cast<bool>(channel_.send(MessageKind::Pong, {}, clock_now() + kSayLimit)));
       return;
     case MessageKind::Done:
+      reached("done");
       if (auto verdict = load_verdict(message.body)) daemon_.add_verdict(verdict.take());
       on_its_own();
       static_cast<void>(
           static_cast<bool>(channel_.send(MessageKind::Pong, {}, clock_now() + kSayLimit)));
       return;
+    case MessageKind::Late: take_late(std::move(message)); return;
     default: return;  // a later release says more
   }
+}
+
+void Successor::take_late(Message message) {
+  if (message.fds.size() < 2) return;
+  auto records = Mapped::of(message.fds.front().get());
+  if (!records) return;
+  std::size_t next = 1;
+  auto pieces = read_lane(records->text(), &message.fds, next);
+  if (!pieces) return;
+  daemon_.visit_worker(next_worker_++ % daemon_.workers().size(), [&](Worker& worker) {
+    const Built built = build_sessions(worker, pieces.take());
+    if (!built.refused.empty()) {
+      log(LogLevel::Warning, "upgrade: a client that came late is lost: {}", built.reason);
+    }
+  });
 }
 
 void Successor::on_its_own() {

@@ -48,11 +48,13 @@ class Successor final : private net::EventHandler {
   std::vector<UniqueFd> receive_sockets(std::size_t count, Instant by);
   void on_message(handoff::Message message);
   void on_its_own();
+  void take_late(handoff::Message message);
 
   Daemon& daemon_;
   net::EventLoop& loop_;
   handoff::Channel channel_;
   std::unique_ptr<net::IoEvent> event_;
+  std::size_t next_worker_ = 0;
   bool main_ = false;
 };
 

@@ -12,6 +12,7 @@
 #include "daemon/daemon.h"
 #include "daemon/halt.h"
 #include "daemon/versions.h"
+#include "handoff/step.h"
 
 namespace doorman::daemon {
 
@@ -19,6 +20,7 @@ using handoff::Channel;
 using handoff::Message;
 using handoff::MessageKind;
 using handoff::Midwife;
+using handoff::reached;
 
 Upgrade::Upgrade(Daemon& daemon, handoff::Program program)
     : daemon_(daemon),
@@ -66,6 +68,7 @@ void Upgrade::run() {
 
 // Why it failed, with what has become of the successor.
 Error Upgrade::explained(Error error) {
+  if (error.code == ErrorCode::Config) return error;  // it has said why itself
   static constexpr Duration kSoon = std::chrono::milliseconds(200);
   const std::string ended = midwife_.how_it_ended(clock_now() + kSoon);
   if (!ended.empty()) error.message = "the new process " + ended;
@@ -86,6 +89,7 @@ Result<> Upgrade::start() {
   const Versions versions = TRY(load_versions(hello->body));
   verdict_.to = versions.program;
   TRY(compatible(versions));
+  reached("old started");
   log(LogLevel::Notice, "upgrade: pg_doorman {} is started as process {}", versions.program,
       midwife_.successor());
   return {};
@@ -159,6 +163,7 @@ Result<> Upgrade::hand_over() {
   const Instant began = clock_now();
   const Instant by = began + kCarryLimit;
   const std::unique_ptr<Halt> halt = TRY(Halt::of(daemon_.workers(), by));
+  reached("old stopped");
   lanes_ = std::vector<Lane>(daemon_.workers().size());
   std::vector<UniqueFd> memories(lanes_.size());
   halt->each([&](Worker& worker) {
@@ -186,9 +191,13 @@ Result<> Upgrade::hand_over() {
   verdict_.servers = taken.servers;
   verdict_.left_behind = taken.refused.size();
   for (const Lane& lane : lanes_) verdict_.left_behind += lane.left_behind;
+  reached("old carried");
   TRY(channel_.send(MessageKind::Go, {}, by));
+  TRY(channel_.expect(MessageKind::Serving, by));
+  reached("old go");
 
   taken_over_ = true;
+  daemon_.shared().handed_over = true;
   // The sessions are the successor's: what is said to it now, only it hears.
   verdict_.pause = clock_now() - began;
   images_ = std::vector<std::vector<session::Image>>(lanes_.size());
@@ -223,14 +232,12 @@ Result<> Upgrade::send_sockets(const std::vector<Lane>& lanes, Instant by) {
 
 // The successor serves; it has to go on doing so for a while.
 Result<> Upgrade::stand_by() {
-  auto serving = channel_.expect(MessageKind::Serving, clock_now() + kAnswerLimit);
-  if (!serving && daemon_.is_ending()) return {};
-  if (!serving) return explained(serving.take_error());
   Duration probation{};
   on_main([&] { probation = daemon_.rules()->config->settings.upgrade_probation; });
   log(LogLevel::Notice, "upgrade: process {} serves {} clients and {} servers after {} ms",
       midwife_.successor(), verdict_.clients, verdict_.servers,
       std::chrono::duration_cast<std::chrono::milliseconds>(verdict_.pause).count());
+  reached("old probation");
   const Instant over = clock_now() + probation;
   while (clock_now() < over) {
     const Instant asked = clock_now();
@@ -280,6 +287,7 @@ void Upgrade::leave() {
   midwife_.leave();
   images_.clear();  // closes our copies
   lanes_.clear();
+  reached("old done");
   on_main([this] { daemon_.hand_on(midwife_.successor()); });
   channel_.set_abort(-1);
   const Instant by = clock_now() + kAnswerLimit;

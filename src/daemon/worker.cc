@@ -329,6 +329,9 @@ void Worker::apply(session::RulesRef changed) {
 void Worker::drain() {
   for (auto& [id, client] : clients_) {
     if (client->state() == ClientState::Closing || client->in_transaction()) continue;
+    const bool goes_to_successor =
+        shared.handed_over && (client->part() == nullptr || client->logging_in());
+    if (goes_to_successor) continue;
     client->fail(wire::sqlstate::kAdminShutdown,
                  "terminating connection due to administrator command");
   }

@@ -121,7 +121,7 @@ Result<Message> Channel::expect(MessageKind kind, Instant by) {
   if (message.kind == MessageKind::Refused) {
     RecordReader reader(message.body);
     auto reason = reader.next();
-    if (reason && *reason) return lost(std::string((*reason)->value));
+    if (reason && *reason) return Error{ErrorCode::Config, std::string((*reason)->value)};
   }
   return Error{ErrorCode::Protocol, "it speaks another language"};
 }

@@ -60,7 +60,8 @@ class Channel {
     return send(kind, body, {}, by);
   }
   Result<Message> receive(Instant by);
-  // The next message, which must be `kind`; Refused is an Error with the peer's reason.
+  // The next message, which must be `kind`; Refused is an Error (Config) with the
+  // peer's reason.
   Result<Message> expect(MessageKind kind, Instant by);
 
   int fd() const { return fd_.get(); }

@@ -48,6 +48,13 @@ void ClientSession::settle_login() {
   if (login_done_) login_.reset();
 }
 
+void ClientSession::resume_login() {
+  if (!login_ || login_done_) return;
+  login_->resume();
+  settle_login();
+  if (state_ != ClientState::Closing) host_->wake(*this);
+}
+
 void ClientSession::enter(ClientState next) {
   CHECK(may_follow(state_, next));
   state_ = next;

@@ -78,6 +78,7 @@ class ClientSession final : public pool::Waiter,
   void forget_no_channels();
 
   // From the worker.
+  void resume_login();     // that waits for its process to be in charge
   void go_on();            // with what waits in the inbox
   void request_cancel();   // a cancel request with this client's key has come
   void tick(Instant now);  // time limits

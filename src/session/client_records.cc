@@ -33,6 +33,7 @@ enum Tag : std::uint16_t {
   TagWaitingSince = 19,
   TagToldOfWaiting = 20,
   TagLoginUser = 40,  // as whom it came
+  TagLogin = 41,      // behind its proof
   // 60 to 69: listening_records.cc
   TagUnnamed = 80,
   TagPortal = 81,
@@ -42,7 +43,8 @@ enum Tag : std::uint16_t {
 
 std::optional<ClientState> known_state(std::uint64_t number) {
   using enum ClientState;
-  for (const ClientState each : {Startup, Idle, Waiting, Preparing, Active, Console}) {
+  for (const ClientState each :
+       {Startup, Authenticating, Idle, Waiting, Preparing, Active, Console}) {
     if (number == static_cast<std::uint64_t>(each)) return each;
   }
   return std::nullopt;
@@ -53,8 +55,12 @@ std::optional<ClientState> known_state(std::uint64_t number) {
 std::string SessionRecords::save(const ClientSession& client) {
   RecordWriter out;
   out.number(TagId, client.id_);
-  out.number(TagState, static_cast<std::uint64_t>(client.state_));
-  if (client.part_ != nullptr) {
+  // What a login has got of a pool it gets again.
+  const bool login = client.logging_in() && client.state_ != ClientState::Startup;
+  const ClientState state = login ? ClientState::Authenticating : client.state_;
+  out.number(TagState, static_cast<std::uint64_t>(state));
+  if (login) out.text(TagLogin, save_login(*client.login_));
+  if (client.part_ != nullptr && !login) {
     out.text(TagDatabase, client.part_->database());
     out.text(TagUser, client.part_->user());
   }
@@ -103,6 +109,7 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
         client.state_ = *state;
         break;
       }
+      case TagLogin: TRY(load_login(client, field->value)); break;
       case TagLoginUser: client.local_user_ = field->value; break;
       case TagFramer: client.framer_ = load_framer(field->value); break;
       case TagDiscarding: client.discarding_ = field->number() != 0; break;
@@ -161,11 +168,11 @@ bool SessionRecords::carriable(const ClientSession& client) {
   switch (client.state_) {
     case ClientState::Startup: return true;
     case ClientState::Console: return !client.awaits_console_;
+    case ClientState::Waiting: return true;
+    case ClientState::Authenticating: return client.login_ && is_proven(*client.login_);
     case ClientState::Idle:
-    case ClientState::Waiting:
     case ClientState::Preparing:
     case ClientState::Active: return !client.logging_in();
-    case ClientState::Authenticating:
     case ClientState::Closing: break;
   }
   return false;
@@ -236,6 +243,7 @@ Result<std::unique_ptr<ClientSession>> SessionRecords::load_client(Host& host, I
   if (id == 0) return Error{ErrorCode::Protocol, "a client has no number"};
   auto client = std::make_unique<ClientSession>(host, UniqueFd(), id);
   const bool of_no_pool = state == static_cast<std::uint64_t>(ClientState::Startup) ||
+                          state == static_cast<std::uint64_t>(ClientState::Authenticating) ||
                           state == static_cast<std::uint64_t>(ClientState::Console);
   if (!of_no_pool) {
     PoolPart* part = host.pool_part(database, user);
@@ -254,7 +262,8 @@ Result<std::unique_ptr<ClientSession>> SessionRecords::load_client(Host& host, I
   auto read = read_client(*client, image.client);
   if (read) read = load_listening(*client, image);
   const bool linked = has_server(client->state_);
-  if (read && linked != image.server.empty()) return client;
+  const bool half = client->state_ == ClientState::Authenticating && !client->login_;
+  if (read && !half && linked != image.server.empty()) return client;
   client->state_ = ClientState::Idle;
   client->close("");
   if (!read) return read.error();
@@ -286,8 +295,16 @@ void SessionRecords::join(std::unique_ptr<ClientSession> client, const Image& im
   if (joined.state_ == ClientState::Waiting) joined.part_->pool.rejoin(joined);
   joined.resume_reading();
   if (joined.inbox_) host.wake(joined);
-  joined.notified();
-  if (joined.state_ == ClientState::Closing) return;
+  if (joined.state_ == ClientState::Authenticating) {
+    host.post([&host, id = joined.id_] {
+      if (ClientSession* found = host.find_client(id)) found->resume_login();
+    });
+  }
+  if (joined.listening_) {  // not now: at an upgrade nothing is sent before the successor serves
+    host.post([&host, id = joined.id_] {
+      if (ClientSession* found = host.find_client(id)) found->notified();
+    });
+  }
   if (std::exchange(joined.cancel_wanted_, false)) joined.request_cancel();
 }
 

@@ -72,6 +72,7 @@ struct Shared {
   std::function<void(const std::string&)> cancel_elsewhere = {};
   std::atomic<std::uint64_t> next_id = 1;  // of sessions, clients and servers alike
   std::atomic<bool> shutting_down = false;
+  std::atomic<bool> handed_over = false;  // to a successor: whoever logs in goes there
   ListenHubs listens = {};
 };
 

@@ -344,6 +344,11 @@ void Login::reject_password() {
 
 void Login::authenticated() {
   Host& host = client_.host();
+  proven_ = true;
+  if (host.shared.handed_over) {  // the successor goes on with it
+    working_ = true;
+    return;
+  }
   if (host.local != nullptr && host.local->serves(database_)) {
     enter_console();
     return;
@@ -357,6 +362,12 @@ void Login::authenticated() {
     return;
   }
   enter_pool();
+}
+
+void Login::resume() {
+  if (!proven_ || client_.state() != ClientState::Authenticating) return;
+  working_ = false;
+  authenticated();
 }
 
 void Login::enter_console() {
@@ -414,7 +425,8 @@ void Login::enter_pool() {
     log(LogLevel::Info, "{} login attempt: db={} user={} tls=no replication=no", client_.describe(),
         database_, user_);
   }
-  if (host.settings().application_name_add_host) {
+  if (host.settings().application_name_add_host && !host_added_) {
+    host_added_ = true;
     auto name = std::find_if(wanted_.begin(), wanted_.end(), [](const Parameter& each) {
       return same_name(each.name, "application_name");
     });

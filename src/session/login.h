@@ -35,6 +35,8 @@ class Login {
   // The server has taken over the start-up parameters, and spells them so.
   void accepted(const ParameterSet& as_reported);
   void send_welcome();
+  // Goes on after the proof; for a login that another process or a failed upgrade has left there.
+  void resume();
   const std::string& user() const { return user_; }
   const std::string& database() const { return database_; }
 
@@ -72,6 +74,8 @@ class Login {
   bool working_ = false;       // a key is being derived on another thread
   bool sasl_began_ = false;
   bool known_user_ = false;
+  bool proven_ = false;      // the client is who it says
+  bool host_added_ = false;  // to its application_name
 };
 
 }  // namespace doorman::session

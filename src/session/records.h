@@ -4,7 +4,7 @@
 // A session can be taken out at the end of any turn, in the middle of a transaction, of a pipeline
 // or of a COPY. What is not in a record may be lost: log lines under way, the pace of its timers.
 // Not carried: clients in the middle of an authentication, servers that log in, and who waits for
-// the console's answer.
+// the console's answer. A login that only waits for a server begins anew behind its proof.
 //
 // A record is fields by tag (base/record.h). The reader distrusts it: what cannot be is an Error,
 // and costs that one session.
@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/record.h"
 #include "base/result.h"
@@ -23,6 +24,8 @@
 #include "session/host.h"
 
 namespace doorman::session {
+
+class Login;
 
 // A client and the server that it holds, or a server alone, between two owners.
 struct Image {
@@ -67,6 +70,9 @@ struct SessionRecords {
                                                             Image& image);
   static Result<PoolPart*> part_of_server(Host& host, const std::string& record);
   static Image detach(ClientSession& client);
+  static bool is_proven(const Login& login);
+  static std::string save_login(const Login& login);
+  static Result<> load_login(ClientSession& client, std::string_view record);
   static void join(std::unique_ptr<ClientSession> client, const Image& image);
   static void join(std::unique_ptr<ServerSession> server, const Image& image);
   static Result<> read_client(ClientSession& client, const std::string& record);

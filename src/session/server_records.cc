@@ -367,7 +367,8 @@ void SessionRecords::take_out(ServerSession& server, Image& image) {
 bool SessionRecords::carriable(const ServerSession& server) {
   if (!logged_in(server.state_) || !server.welcome_) return false;
   if (server.state_ == ServerState::Listening) return false;  // clients subscribe anew
-  return server.client_ == nullptr || carriable(*server.client_);
+  if (server.client_ == nullptr) return server.state_ != ServerState::Active;
+  return carriable(*server.client_);
 }
 
 Image SessionRecords::let_go(ServerSession& server) {

@@ -7,6 +7,7 @@ import pytest
 pytest.register_assert_rewrite("oracle", "process")
 
 from cluster import Cluster  # noqa: E402
+import process  # noqa: E402
 from pooler import Pooler  # noqa: E402
 
 
@@ -47,3 +48,20 @@ def pooler(postgres):
 def shared_pooler(postgres):
     """The same for poolers that all tests of a file share."""
     yield from make_poolers(postgres)
+
+
+@pytest.fixture
+def upgradable(pooler):
+    """A factory like `pooler`, with what an upgrade needs and a short probation."""
+    def make(settings=None, **options):
+        folder = process.new_folder("pgup-")
+        peer = pooler(settings={"pidfile": os.path.join(folder, "pid"),
+                                "control_socket": os.path.join(folder, "control"),
+                                "upgrade_probation": "0.2", **(settings or {})}, **options)
+        folders.append(folder)
+        return peer
+
+    folders = []
+    yield make
+    for folder in folders:
+        process.remove_folder(folder)

@@ -1,27 +1,17 @@
 """Live upgrades: every kind of session crosses to the next process, and nobody notices."""
 
 import os
+import re
+import signal
+import subprocess
+import threading
 
+import psycopg
 import pytest
 
+import cluster
 import process
-
-
-@pytest.fixture
-def upgradable(pooler):
-    """A factory like `pooler`, with what an upgrade needs and a short probation."""
-    def make(settings=None, **options):
-        folder = process.new_folder("pgup-")
-        peer = pooler(settings={"pidfile": os.path.join(folder, "pid"),
-                                "control_socket": os.path.join(folder, "control"),
-                                "upgrade_probation": "0.2", **(settings or {})}, **options)
-        folders.append(folder)
-        return peer
-
-    folders = []
-    yield make
-    for folder in folders:
-        process.remove_folder(folder)
+import wire
 
 
 def backend_pids(cluster):
@@ -54,3 +44,251 @@ def test_in_transaction(upgradable):
         peer.upgrade()
         assert client.execute("SELECT x, pg_backend_pid() FROM mine").fetchone() == (7, *pid)
         client.commit()
+
+
+def test_session_mode_keeps_its_server(upgradable):
+    peer = upgradable(settings={"pool_mode": "session"})
+    with peer.connect() as client:
+        client.execute("CREATE TEMP TABLE mine (x int)")
+        peer.upgrade()
+        assert client.execute("SELECT count(*) FROM mine").fetchone() == (0,)
+
+
+def test_copy_goes_on(upgradable):
+    peer = upgradable()
+    with peer.connect(autocommit=False) as client:
+        client.execute("CREATE TEMP TABLE copied (x int) ON COMMIT DROP")
+        with client.cursor().copy("COPY copied FROM STDIN") as copy:
+            for number in range(1000):
+                if number == 500:
+                    peer.upgrade()
+                copy.write_row((number,))
+        assert client.execute("SELECT count(*), sum(x) FROM copied").fetchone() == (1000, 499500)
+
+
+def test_half_a_message(upgradable):
+    peer = upgradable()
+    with wire.connect(peer) as client:
+        message = wire.query("select 'whole'")
+        client.send(message[:9])
+        peer.upgrade()
+        client.send(message[9:])
+        assert client.read_until()[1][1][6:] == b"whole"
+
+
+def test_pipeline_in_flight(upgradable):
+    peer = upgradable()
+    with wire.connect(peer) as client:
+        batch = b"".join(wire.parse(f"select {n}, pg_sleep({0.6 if n == 1 else 0})") + wire.bind() +
+                         wire.execute() + wire.frame("S") for n in range(5))
+        client.send(batch)
+        peer.upgrade()
+        for number in range(5):
+            answers = [kind for kind, _ in client.read_until()]
+            assert answers == ["1", "2", "D", "C", "Z"], number
+
+
+def test_answer_that_nobody_reads_yet(upgradable):
+    peer = upgradable()
+    with wire.connect(peer) as client:
+        client.send(wire.query("select repeat('x', 1000) from generate_series(1, 20000)"))
+        process.until(lambda: int(peer.pool()["sv_active"]) > 0, "it is being answered")
+        peer.upgrade()
+        rows = [body for kind, body in client.read_until() if kind == "D"]
+        assert len(rows) == 20000 and set(map(len, rows)) == {1006}
+
+
+def test_queue_keeps_its_order(upgradable):
+    peer = upgradable(settings={"default_pool_size": "1"})
+    clients = [wire.connect(peer) for _ in range(6)]
+    holder = clients.pop()
+    holder.ask("begin")
+    for number, client in enumerate(clients):
+        client.send(wire.query("select to_char(clock_timestamp(), 'SSSSSUS')"))
+        process.until(lambda n=number: int(peer.pool()["cl_waiting"]) == n + 1, "it waits")
+    peer.upgrade()
+    assert int(peer.pool()["cl_waiting"]) == 5
+    assert int(peer.pool()["maxwait_us"]) + 1_000_000 * int(peer.pool()["maxwait"]) > 0
+    holder.ask("commit")
+    times = [client.read_until()[1][1] for client in clients]
+    assert times == sorted(times)
+    for client in (holder, *clients):
+        client.close()
+
+
+def test_cancel_crosses(upgradable):
+    peer = upgradable()
+    with peer.connect() as client:
+        failed = []
+
+        def sleep():
+            try:
+                client.execute("SELECT pg_sleep(60)")
+            except psycopg.errors.QueryCanceled as error:
+                failed.append(error)
+
+        sleeper = threading.Thread(target=sleep)
+        sleeper.start()
+        process.until(lambda: int(peer.pool()["sv_active"]) == 1, "it sleeps")
+        peer.upgrade()
+        assert sleeper.is_alive()
+        client.cancel()
+        sleeper.join(30)
+        assert failed
+        assert client.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_prepared_statements_and_parameters(upgradable):
+    peer = upgradable(settings={"default_pool_size": "1"})
+    with peer.connect(prepare_threshold=0, application_name="mine",
+                      options="-c DateStyle=German") as client:
+        client.execute("SET TimeZone TO 'Asia/Tokyo'")
+        assert client.execute("SELECT %s::int + 1", (1,)).fetchone() == (2,)
+        before = peer.show("STATS")
+        peer.upgrade()
+        assert client.execute("SELECT %s::int + 1", (2,)).fetchone() == (3,)
+        shown = client.execute("SELECT current_setting('TimeZone'), current_setting('DateStyle'), "
+                               "current_setting('application_name')", prepare=False).fetchone()
+        assert shown == ("Asia/Tokyo", "German, DMY", "mine")
+        after = peer.show("STATS")
+
+    def parses(rows):
+        return sum(int(row["total_server_parse_count"]) for row in rows
+                   if row["database"] == "postgres")
+
+    assert parses(after) == parses(before), "the server has the statement still"
+
+
+def test_state_of_the_console_crosses(upgradable):
+    peer = upgradable(databases={"postgres": "", "other": ""})
+    with peer.connect() as client, peer.console() as console:
+        client.execute("SELECT 1")
+        for command in ("PAUSE postgres", "DISABLE other", "SET query_wait_notify = 77"):
+            console.execute(command)
+        peer.upgrade()
+        rows = {row[0]: row for row in console.execute("SHOW DATABASES").fetchall()}
+        names = [column.name for column in console.execute("SHOW DATABASES").description]
+        assert rows["postgres"][names.index("paused")] == 1
+        assert rows["other"][names.index("disabled")] == 1
+        shown = {row[0]: row[1] for row in console.execute("SHOW CONFIG").fetchall()}
+        assert shown["query_wait_notify"] == "77"
+        stats = {row["database"]: row for row in peer.show("STATS_TOTALS")}
+        assert int(stats["postgres"]["query_count"]) >= 1
+        assert int(stats["pgbouncer"]["query_count"]) >= 5
+        console.execute("RESUME postgres")
+        assert client.execute("SELECT 2").fetchone() == (2,)
+        row, = peer.show("UPGRADES")
+        assert row["result"] == "done" and int(row["clients"]) == 2
+
+
+def test_client_that_has_not_said_anything(upgradable):
+    peer = upgradable()
+    with wire.Wire(peer.host, peer.port) as silent, wire.Wire(peer.host, peer.port) as half:
+        packet = wire.startup(user="tester", database="postgres")
+        half.send(packet[:11])
+        process.until(lambda: int({row["list"]: row["items"] for row in peer.show("LISTS")}
+                                  ["login_clients"]) > 0, "one is being listened to")
+        peer.upgrade()
+        half.send(packet[11:])
+        silent.send(packet)
+        for client in (half, silent):
+            client.read_until()
+            assert client.rows("select 1") == ["1"]
+
+
+def test_by_signal(upgradable):
+    peer = upgradable()
+    with peer.connect() as client:
+        before = peer.process
+        peer.signal(signal.SIGUSR2)
+        peer.follow(before)
+        assert client.execute("SELECT 1").fetchone() == (1,)
+        process.until(lambda: "upgrade done" in peer.read_log(), "the verdict is in the log")
+        assert before.wait(20) == 0
+
+
+def test_a_second_request_is_refused(upgradable):
+    peer = upgradable(settings={"upgrade_probation": "2"})
+    before = peer.process
+    first = subprocess.Popen([peer.program, "upgrade", peer.ini], stdout=subprocess.PIPE, text=True)
+    process.until(lambda: "upgrade: starting" in peer.read_log(), "the first one is under way")
+    assert "an upgrade is under way" in peer.upgrade(expected=1)
+    assert first.wait(60) == 0 and "serves as process" in first.stdout.read()
+    first.stdout.close()
+    peer.follow(before)
+
+
+def test_more_workers(upgradable):
+    peer = upgradable(settings={"workers": "1"})
+    clients = [peer.connect() for _ in range(8)]
+    for workers in ("3", "2"):
+        peer.settings["workers"] = workers
+        peer.write()
+        peer.upgrade()
+        for client in clients:
+            assert client.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_end_in_probation_ends_both(upgradable):
+    peer = upgradable(settings={"upgrade_probation": "30"})
+    with peer.connect() as client:
+        client.execute("SELECT 1")
+        peer.signal(signal.SIGUSR2)
+        process.until(lambda: "were taken over" in peer.read_log(), "the successor serves")
+        assert client.execute("SELECT 1").fetchone() == (1,)
+        peer.signal(signal.SIGTERM)
+        peer.process.wait(30)
+        process.until(lambda: peer.read_log().count("process ends") == 2, "both end", patience=30)
+        with pytest.raises(psycopg.OperationalError):
+            client.execute("SELECT 1")
+
+
+def test_five_in_a_row_leave_nothing_behind(upgradable, postgres):
+    peer = upgradable()
+    clients = [peer.connect() for _ in range(10)]
+    for client in clients:
+        client.execute("SELECT 1")
+    before = backend_pids(postgres)
+
+    def files():
+        return len(os.listdir(f"/proc/{peer.process.pid}/fd"))
+
+    peer.upgrade()
+    at_first = files()
+    for _ in range(4):
+        peer.upgrade()
+        process.until(lambda: files() <= at_first, "no descriptor is left over")
+        for client in clients:
+            client.execute("SELECT 1")
+    assert backend_pids(postgres) == before
+    assert len(peer.show("UPGRADES")) == 5
+
+
+@pytest.mark.parametrize("protocol", ("simple", "extended", "prepared"))
+def test_under_load(upgradable, postgres, tmp_path, protocol):
+    # While pgbench waits for the reply to a Parse it looks at none of its thread's other clients.
+    size = 12 if protocol == "prepared" else 4
+    peer = upgradable(settings={"default_pool_size": str(size)})
+    with postgres.connect() as setup:
+        setup.execute("CREATE TABLE IF NOT EXISTS load (id int PRIMARY KEY, x int)")
+        setup.execute("INSERT INTO load SELECT g, 0 FROM generate_series(0, 99) g "
+                      "ON CONFLICT (id) DO UPDATE SET x = 0")
+    script = tmp_path / "script.sql"
+    script.write_text("\\set id random(0, 99)\nBEGIN;\nUPDATE load SET x = x + 1 WHERE id = :id;\n"
+                      "SELECT x FROM load WHERE id = :id;\nEND;\nSELECT 1;\n", encoding="utf8")
+    bench = subprocess.Popen([os.path.join(cluster.bin_folder(), "pgbench"), "-n", "-h", peer.host,
+                              "-p", str(peer.port), "-U", "tester", "-c", "12", "-j", "2",
+                              "-M", protocol, "-T", "5", "-f", str(script), "postgres"],
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process.until(lambda: len(backend_pids(postgres)) >= size, "the pool is full")
+    before = backend_pids(postgres)
+    upgrades = 0
+    while bench.poll() is None and upgrades < 3:
+        peer.upgrade()
+        upgrades += 1
+    said = bench.communicate(timeout=60)[0]
+    assert bench.returncode == 0 and "number of failed transactions: 0 " in said, said
+    done = int(re.search(r"actually processed: (\d+)", said).group(1))
+    assert postgres.ask("SELECT sum(x) FROM load")[0][0] == done
+    assert upgrades >= 2
+    assert set(backend_pids(postgres)) <= set(before), "PostgreSQL saw no new session"

@@ -3,20 +3,14 @@ verdict says why."""
 
 import os
 import pathlib
+import shutil
 import subprocess
 
+import psycopg
 import pytest
 
+import pooler as pooler_module
 import process
-
-
-@pytest.fixture
-def upgradable(pooler):
-    folder = process.new_folder("pgup-")
-    yield lambda **settings: pooler(settings={
-        "pidfile": os.path.join(folder, "pid"), "control_socket": os.path.join(folder, "control"),
-        "upgrade_probation": "0.3", **settings})
-    process.remove_folder(folder)
 
 
 def install(peer, content, mode=0o755):
@@ -71,3 +65,70 @@ def test_broken_program(upgradable, way):
             assert late.execute("SELECT 1").fetchone() == (1,)
         row, = peer.show("UPGRADES")
         assert row["result"] == "failed" and reason in row["verdict"]
+
+
+def fail_at(peer, step, how):
+    """Installs the program that fails at `step`, and asks for the upgrade."""
+    shutil.copy(os.environ["PG_DOORMAN_FAULTY"], peer.program + ".faulty")
+    install(peer, "#!/bin/sh\n"
+                  f"export PG_DOORMAN_FAULT='{step}:{how}'\nexec {peer.program}.faulty \"$@\"\n")
+    return ask(peer)
+
+
+REASONS = {"exit": "exited with status 7", "crash": "signal 11", "kill": "signal 9",
+           "hang": "no answer in time"}
+
+
+@pytest.mark.skipif("PG_DOORMAN_FAULTY" not in os.environ, reason="PG_DOORMAN_FAULTY is not set")
+@pytest.mark.parametrize("step, how", [("hello", "exit"), ("hello", "hang"), ("rehearse", "crash"),
+                                       ("carry", "kill"), ("carry", "hang"), ("built", "crash"),
+                                       ("built", "hang"), ("carried", "exit")])
+def test_fails_before_it_serves(upgradable, step, how):
+    peer = upgradable()
+    with peer.connect(autocommit=False) as client, peer.connect() as idle:
+        client.execute("CREATE TEMP TABLE mine (x int) ON COMMIT DROP")
+        idle.execute("SELECT 1")
+        asked = fail_at(peer, step, how)
+        assert asked.returncode == 1 and REASONS[how] in asked.stderr, asked
+        assert client.execute("SELECT count(*) FROM mine").fetchone() == (0,)
+        client.commit()
+        assert idle.execute("SELECT 1").fetchone() == (1,)
+        with peer.connect() as late:
+            assert late.execute("SELECT 1").fetchone() == (1,)
+        install(peer, pathlib.Path(pooler_module.binary()).read_bytes())
+        peer.upgrade()  # the next one, with a program that is right, succeeds
+        assert idle.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_bad_configuration(upgradable):
+    peer = upgradable()
+    with peer.connect() as client:
+        peer.write_raw("[databases]\n[pgbouncer]\npool_mode = nonsense\n")
+        asked = ask(peer)
+        assert asked.returncode == 1 and "pool_mode" in asked.stderr, asked
+        assert client.execute("SELECT 1").fetchone() == (1,)
+
+
+def ended(client):
+    try:
+        client.rollback()
+        client.execute("SELECT 3")
+        return False
+    except psycopg.OperationalError:
+        return True
+
+
+def test_client_of_a_database_that_is_gone_stays(upgradable):
+    peer = upgradable(databases={"postgres": "", "other": "dbname=postgres"})
+    with peer.connect() as kept, peer.connect(dbname="other", autocommit=False) as left:
+        kept.execute("SELECT 1")
+        left.execute("SELECT 1")
+        del peer.databases["other"]
+        peer.write()
+        before = peer.process
+        assert "1 stay" in peer.upgrade()
+        assert left.execute("SELECT 2").fetchone() == (2,)  # by the old process
+        left.commit()
+        process.until(lambda: ended(left), "it is ended between two transactions")
+        assert before.wait(30) == 0
+        assert kept.execute("SELECT 1").fetchone() == (1,)
