@@ -44,7 +44,7 @@ class Pooler:
     over DEFAULTS (None removes a key), and `users` as {name: secret}. `files`: RLIMIT_NOFILE."""
 
     def __init__(self, cluster, settings=None, databases=None, users=None, sections="",
-                 arguments=(), files=None):
+                 arguments=(), files=None, wrapper=()):
         self.cluster = cluster
         self.host = "127.0.0.1"
         self.port = 0
@@ -58,6 +58,7 @@ class Pooler:
         self.databases = databases or {"postgres": ""}
         self.sections = sections
         self.arguments = arguments
+        self.wrapper = wrapper  # a program that runs the pooler
         self.files = files
         self.process = None
         self.predecessors = []
@@ -88,7 +89,7 @@ class Pooler:
         for attempt in range(5):
             self.port = process.free_port()
             self.write()
-            self.process = process.start([self.program, *self.arguments, self.ini], self.log,
+            self.process = process.start([*self.wrapper, self.program, *self.arguments, self.ini], self.log,
                                          cwd=self.folder, files=self.files)
             if process.until(self.listens_or_ended, f"the pooler listens:\n{self.read_log()}",
                              patience=20) == "listens":

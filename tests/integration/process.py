@@ -91,14 +91,19 @@ class Stranger:
         self.returncode = None
         self.pidfd = os.pidfd_open(pid)
 
+    def _is_over(self, patience):
+        waited = select.poll()  # select() takes no descriptor above 1023
+        waited.register(self.pidfd, select.POLLIN)
+        return bool(waited.poll(1000 * patience))
+
     def poll(self):
-        if self.returncode is None and select.select([self.pidfd], [], [], 0)[0]:
+        if self.returncode is None and self._is_over(0):
             self.returncode = 0  # nobody but its parent learns more
             os.close(self.pidfd)
         return self.returncode
 
     def wait(self, patience):
-        if self.returncode is None and not select.select([self.pidfd], [], [], patience)[0]:
+        if self.returncode is None and not self._is_over(patience):
             raise subprocess.TimeoutExpired("a process that was started by another one", patience)
         return self.poll()
 

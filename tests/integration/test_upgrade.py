@@ -99,7 +99,7 @@ def test_answer_that_nobody_reads_yet(upgradable):
 
 
 def test_queue_keeps_its_order(upgradable):
-    peer = upgradable(settings={"default_pool_size": "1"})
+    peer = upgradable(settings={"default_pool_size": "1", "workers": "1"})
     clients = [wire.connect(peer) for _ in range(6)]
     holder = clients.pop()
     holder.ask("begin")
@@ -179,6 +179,42 @@ def test_state_of_the_console_crosses(upgradable):
         assert client.execute("SELECT 2").fetchone() == (2,)
         row, = peer.show("UPGRADES")
         assert row["result"] == "done" and int(row["clients"]) == 2
+
+
+def test_by_console(upgradable):
+    peer = upgradable()
+    before = peer.process
+    with peer.console() as console:
+        notices = []
+        console.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+        console.execute("UPGRADE")
+        assert "serves as process" in notices[0]
+        peer.follow(before)
+        row, = console.execute("SHOW UPGRADES").fetchall()  # by the successor: it followed
+        assert row[1] == "done"
+    assert before.wait(20) == 0
+
+
+def test_login_in_the_middle_follows(upgradable):
+    """Longer in its login than an upgrade waits: it ends it with the old process, then follows."""
+    peer = upgradable(settings={"auth_type": "md5"}, users={"tester": "geheim", "admin": "chef"})
+    before = peer.process
+    with wire.Wire(peer.host, peer.port) as client, wire.Wire(peer.host, peer.port) as console:
+        for each, user, database in ((client, "tester", "postgres"), (console, "admin", "pgbouncer")):
+            each.send(wire.startup(user=user, database=database))
+            kind, body = each.read()
+            assert kind == "R"
+            each.salt = body[4:]
+        done = subprocess.run([peer.program, "upgrade", peer.ini], capture_output=True, text=True,
+                              timeout=60, check=True)
+        assert "2 stay" in done.stdout
+        peer.follow(before)
+        for each, user, secret in ((client, "tester", "geheim"), (console, "admin", "chef")):
+            each.send(wire.frame("p", wire.text(wire.md5_answer(user, secret, each.salt))))
+            assert each.read_until()[-1][0] == "Z"
+        assert client.rows("select 1") == ["1"]
+        assert console.ask("show version")
+        assert before.wait(20) == 0
 
 
 def test_client_that_has_not_said_anything(upgradable):
