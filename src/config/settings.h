@@ -53,6 +53,7 @@ struct Settings {  // NOLINT(clang-analyzer-optin.performance.Padding)
   Text pidfile;
   Text conffile;
   Text job_name = "pgbouncer";
+  bool crash_safe = true;
   Duration shutdown_timeout = Seconds(60);
   Duration suspend_timeout = Seconds(10);
   Text control_socket;  // empty: in the runtime folder, or beside the unix socket

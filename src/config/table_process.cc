@@ -17,6 +17,8 @@ constexpr Setting kProcess[] = {
      "File that the next reload reads in place of this one."},
     {setting<&Settings::job_name>("job_name"), Change::Restart,
      "Name of PgBouncer's service on one platform.", State::Later},
+    {setting<&Settings::crash_safe>("crash_safe"), Change::Restart,
+     "Whether idle clients outlive the death of the process, where systemd keeps them meanwhile."},
     {setting<&Settings::shutdown_timeout>("shutdown_timeout"), Change::Reload,
      "How long a shutdown waits for clients before it closes them; 0 is for ever."},
     {setting<&Settings::suspend_timeout>("suspend_timeout"), Change::Reload,

@@ -35,6 +35,7 @@ const auto listed = std::to_array<Command>({
     {"SHOW DNS_ZONES", "", "always empty: zones are not watched", Stats, Nothing, show_dns_zones},
     {"SHOW PEERS", "", "always empty: there are no peers", Stats, Nothing, show_peers},
     {"SHOW PEER_POOLS", "", "always empty: there are no peers", Stats, Nothing, show_peer_pools},
+    {"SHOW STASH", "", "what outlives the death of this process", Stats, Nothing, show_stash},
     {"SHOW MEM", "", "what sessions and buffers take", Stats, Nothing, show_mem},
     {"SET", "key = value", "change a setting until the next reload", Admin, Assignment, set},
     {"RELOAD", "", "read the configuration again", Admin, Nothing, reload},

@@ -16,6 +16,7 @@ Outcome show_config(Commands& commands, const Arguments& arguments);
 Outcome show_lists(Commands& commands, const Arguments& arguments);
 Outcome show_mem(Commands& commands, const Arguments& arguments);
 Outcome show_upgrades(Commands& commands, const Arguments& arguments);
+Outcome show_stash(Commands& commands, const Arguments& arguments);
 Outcome show_dns_hosts(Commands& commands, const Arguments& arguments);
 Outcome show_dns_zones(Commands& commands, const Arguments& arguments);
 Outcome show_peers(Commands& commands, const Arguments& arguments);

@@ -114,6 +114,14 @@ Outcome show_upgrades(Commands& commands, const Arguments& /*arguments*/) {
   return shown(std::move(table));
 }
 
+Outcome show_stash(Commands& commands, const Arguments& /*arguments*/) {
+  Table table = {.columns = columns({{Type::Text, "key"}, {Type::Int8, "value"}})};
+  for (const auto& each : commands.daemon().crash_safety().figures()) {
+    table.rows.push_back(row(each.key, each.value));
+  }
+  return shown(std::move(table));
+}
+
 Outcome show_dns_hosts(Commands& commands, const Arguments& /*arguments*/) {
   Table table = {
       .columns = columns({{Type::Text, "hostname"}, {Type::Int8, "ttl"}, {Type::Text, "addrs"}})};

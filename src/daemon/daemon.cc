@@ -79,7 +79,8 @@ Daemon::Daemon(Options options, session::RulesRef rules)
                   }},
       mail_(loop_, mailbox_.fd(), EV_READ, *this),
       ticker_(*this),
-      timer_(loop_, ticker_) {
+      timer_(loop_, ticker_),
+      crash_safety_(service_.notifier()) {
   mail_.enable();
 }
 
@@ -146,6 +147,9 @@ void Daemon::start_workers(session::LocalDatabase& local) {
     owned_workers_.back()->local = &local;
   }
   for (auto& worker : owned_workers_) workers_.push_back(worker.get());
+  if (main_) {
+    crash_safety_.begin(service_.take_stored(), rules_->config->settings, shared_, workers_);
+  }
   for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT}) {
     signals_.push_back(std::make_unique<Signal>(*this, number));
   }
@@ -171,6 +175,7 @@ int Daemon::run() {
   visit_workers([](Worker& worker) {
     worker.end_all("terminating connection due to administrator command");
   });
+  if (!handed_on_) crash_safety_.discard();
   log(LogLevel::Notice, "process ends");
   return exit_status_;
 }
@@ -285,6 +290,7 @@ bool Daemon::finished() {
 void Daemon::tick() {
   timer_.set(kTick);
   service_.tick(clock_now(), figures());
+  crash_safety_.tick(clock_now());
   if (on_tick) on_tick();
   if (handed_on_) send_late();
   if (ending_ == Ending::None || stopped_) return;

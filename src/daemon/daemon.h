@@ -16,6 +16,7 @@
 #include "daemon/acceptor.h"
 #include "daemon/carry.h"
 #include "daemon/control_socket.h"
+#include "daemon/crash_safety.h"
 #include "daemon/listeners.h"
 #include "daemon/service.h"
 #include "daemon/successor.h"
@@ -105,6 +106,7 @@ class Daemon final : private net::EventHandler {
   const std::vector<Worker*>& workers() const { return workers_; }
   const Options& options() const { return options_; }
   Service& service() { return service_; }
+  const CrashSafety& crash_safety() const { return crash_safety_; }
   Instant started_at() const { return started_at_; }
 
   // Called every kTick on the main thread, for commands that wait for something.
@@ -161,6 +163,7 @@ class Daemon final : private net::EventHandler {
   Ticker ticker_;
   net::Timer timer_;
   std::vector<std::unique_ptr<Signal>> signals_;
+  CrashSafety crash_safety_;  // has memory of sessions: it outlives the workers
   std::vector<std::unique_ptr<Worker>> owned_workers_;
   std::vector<Worker*> workers_;
   std::unique_ptr<Acceptor> acceptor_;  // in the first worker's loop

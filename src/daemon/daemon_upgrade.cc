@@ -103,6 +103,7 @@ void Daemon::hand_on(pid_t successor) {
   unix_paths_.clear();
   pidfile_.clear();
   service_.note({});
+  crash_safety_.discard();  // while this process may: the successor makes its own
   service_.notifier().main_pid(successor);
   if (service_.notifier().active() && !service_.notifier().barrier(kBarrierLimit)) {
     log(LogLevel::Warning, "the service manager does not say that it knows of the new process");
@@ -240,6 +241,7 @@ void Daemon::become_main() {
   }
   if (control_) control_->serve();
   service_.began(clock_now());
+  crash_safety_.begin_late(rules_->config->settings, workers_);
   log(LogLevel::Notice, "upgrade: this process is the one in charge now");
 }
 

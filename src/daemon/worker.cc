@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "net/socket_options.h"
+#include "session/live.h"
 #include "wire/error_response.h"
 
 namespace doorman::daemon {
@@ -85,7 +86,7 @@ void Worker::go_on() {
   for (std::size_t left = ready_.size(); left > 0 && !ready_.empty(); --left) {
     ClientSession& client = ready_.front();
     static_cast<ListNode<session::InReady>&>(client).unlink();
-    client.go_on();
+    client.woken();
   }
 }
 
@@ -124,6 +125,7 @@ void Worker::tick() {
   for (auto& [id, client] : clients_) {
     if (client->part() == nullptr) client->tick(at);  // the others are of a pool
   }
+  if (live != nullptr) live->tick(at);
   const Duration limit = settings().cancel_wait_timeout;
   for (auto& request : cancel_requests_) {
     if (limit > Duration::zero() && at - request->started_at() >= limit) request->give_up();

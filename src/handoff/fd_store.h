@@ -7,18 +7,14 @@
 #include <string>
 #include <string_view>
 
-#include "base/unique_fd.h"
+#include "handoff/notifier.h"
+#include "handoff/passed.h"
 
 namespace doorman::handoff {
 
 struct NamedFd {
   std::string name;
   int fd;  // somebody else's
-};
-
-struct PassedFd {
-  std::string name;
-  UniqueFd fd;
 };
 
 // All descriptors of a stash have names that begin so, and no others have.
@@ -39,12 +35,16 @@ class NoFdStore final : public FdStore {
   void drop(const std::string& /*name*/) override {}
 };
 
-// The service manager's, through its notify socket. One descriptor per message: in a message with
-// several their order is not kept. Unwatched (FDPOLL=0): it would drop what hangs up.
+// The service manager's. One descriptor per message: in a message with several their order is not
+// kept. Unwatched: it would drop what hangs up.
 class SystemdFdStore final : public FdStore {
  public:
-  void keep(const std::string& name, int fd) override;
-  void drop(const std::string& name) override;
+  explicit SystemdFdStore(Notifier& notifier) : notifier_(notifier) {}
+  void keep(const std::string& name, int fd) override { notifier_.store(name, fd); }
+  void drop(const std::string& name) override { notifier_.remove(name); }
+
+ private:
+  Notifier& notifier_;
 };
 
 }  // namespace doorman::handoff

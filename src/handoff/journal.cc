@@ -203,6 +203,7 @@ HotSlot* Journal::take_slot() {
 HotSlot* Journal::write_new(Kind kind, std::uint64_t id, std::string_view body) {
   HotSlot* slot = take_slot();
   if (slot == nullptr) return nullptr;
+  slot->is_server = session::kNoSession;
   slot->session_id.store(id, std::memory_order_release);
   if (write(*slot, kind, id, body)) return slot;
   forget(*slot);
@@ -479,6 +480,7 @@ std::uint64_t Journal::first_free_id() const {
   std::uint64_t first = head().next_id.load(std::memory_order_acquire);
   for (std::size_t i = 0; i < slots(); ++i) {
     const HotSlot* slot = slot_at(i);
+    if (slot->is_server == session::kNoSession) continue;
     first = std::max({first, slot->session_id.load(std::memory_order_acquire) + 1,
                       slot->peer_id.load(std::memory_order_acquire) + 1});
   }
@@ -493,6 +495,25 @@ Vaults Journal::vaults() const {
 void Journal::set_vaults(Vaults vaults) {
   head().vaults[0].store(vaults.live, std::memory_order_relaxed);
   head().vaults[1].store(vaults.stop, std::memory_order_relaxed);
+}
+
+std::unordered_set<std::uint64_t> Journal::sessions() const {
+  std::unordered_set<std::uint64_t> ids;
+  for (std::size_t i = 0; i < slots(); ++i) {
+    const std::uint64_t id = slot_at(i)->session_id.load(std::memory_order_acquire);
+    if (id != 0 && slot_at(i)->is_server != session::kNoSession) ids.insert(id);
+  }
+  return ids;
+}
+
+Journal::Busy Journal::busy() const {
+  Busy busy;
+  for (std::size_t i = 0; i < slots(); ++i) {
+    const HotSlot* slot = slot_at(i);
+    if (slot->pending.load(std::memory_order_relaxed) != 0) ++busy.pending;
+    if (slot->in_doubt.load(std::memory_order_relaxed) != 0) ++busy.in_doubt;
+  }
+  return busy;
 }
 
 std::uint32_t Journal::deaths() const { return head().deaths.load(std::memory_order_relaxed); }

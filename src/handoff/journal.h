@@ -20,6 +20,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
@@ -90,7 +91,7 @@ class Journal final : public session::SlotSource {
   void forget(session::HotSlot& slot);  // one of write_new()
   // What hangs on `from` hangs on `to` from now on, and `from` is free.
   void move(session::HotSlot& from, session::HotSlot& to);
-  bool owns(const session::HotSlot& slot) const;
+  bool owns(const session::HotSlot& slot) const override;
   // Slots that were taken by the process before, and are free now, may be lent again.
   void reclaim_slots();
   void use_ids_from(std::uint64_t first);  // no smaller one is free
@@ -105,6 +106,12 @@ class Journal final : public session::SlotSource {
   // nullopt: nothing there. Error: damaged.
   Result<std::optional<Kept>> read(std::size_t slot) const;
   std::uint64_t first_free_id() const;
+  std::unordered_set<std::uint64_t> sessions() const;  // whose slots are in use
+  struct Busy {
+    std::size_t pending = 0;   // sessions of which something is under way
+    std::size_t in_doubt = 0;  // or being read or written at this moment
+  };
+  Busy busy() const;
   std::uint32_t deaths() const;  // processes that died soon after they had begun to read this
   void set_deaths(std::uint32_t count);
   Vaults vaults() const;

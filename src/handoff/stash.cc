@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ctime>
 #include <map>
 #include <unordered_set>
 
@@ -13,6 +14,7 @@ namespace doorman::handoff {
 
 namespace {
 
+constexpr std::time_t kFirstNumberAt = 1'577'836'800;  // 2020
 constexpr std::size_t kWorthTidying = 2 * Vault::kMostPerMessage;
 constexpr std::size_t kMessagesAtOnce = 8;
 
@@ -54,7 +56,10 @@ Result<std::unique_ptr<Journal>> Stash::new_journal() {
 
 Result<std::unique_ptr<Stash>> Stash::create(FdStore& store) {
   std::unique_ptr<Stash> stash(new Stash(store));
+  // Higher than those of any process before, whose stash may still be kept.
+  stash->next_number_ = static_cast<std::uint32_t>(std::time(nullptr) - kFirstNumberAt);
   stash->vault_ = std::make_unique<Vault>(stash->next_number_++, store);
+  stash->vault_->prepare();
   stash->journal_ = TRY(stash->new_journal());
   stash->journal_->set_phase(Phase::Live);
   return stash;
@@ -125,7 +130,7 @@ bool Stash::put(Kind kind, std::uint64_t id, std::string_view record,
                 const session::HotSlot* live) {
   session::HotSlot* slot = stop_journal_->write_new(kind, id, record);
   if (slot == nullptr) return false;
-  slot->is_server = kind == Kind::Server ? 1 : 0;
+  if (kind == Kind::Client || kind == Kind::Server) slot->is_server = kind == Kind::Server ? 1 : 0;
   if (live == nullptr) return true;
   slot->vaulted.store(live->vaulted.load(std::memory_order_relaxed), std::memory_order_relaxed);
   slot->peer_id.store(live->peer_id.load(std::memory_order_relaxed), std::memory_order_relaxed);

@@ -32,7 +32,9 @@ class Stash {
   static Result<std::unique_ptr<Stash>> open(std::vector<PassedFd> fds, FdStore& store);
 
   Journal& journal() { return *journal_; }
+  const Journal& journal() const { return *journal_; }
   Vault& vault() { return *vault_; }
+  const Vault& vault() const { return *vault_; }
   Vault* stop_vault() { return stop_vault_.get(); }
 
   // ---- A stop. The main thread's, while no worker runs.

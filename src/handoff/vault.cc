@@ -248,6 +248,12 @@ bool Vault::send_small(std::span<const Socket> sockets) {
   return false;
 }
 
+void Vault::prepare() {
+  const std::lock_guard lock(mutex_);
+  while (pairs_.size() < 2 && add_pair() != nullptr) {
+  }
+}
+
 std::size_t Vault::put(std::span<const Socket> sockets) {
   const std::lock_guard lock(mutex_);
   std::size_t done = 0;
@@ -302,7 +308,7 @@ void Vault::tidy(const Alive& alive, std::size_t messages) {
     ++tidy_at_;
     if (tidy_at_ < pairs_.size()) tidy_left_ = pairs_[tidy_at_].messages;
   }
-  for (std::size_t i = 1; i < pairs_.size(); ++i) {
+  for (std::size_t i = 2; i < pairs_.size(); ++i) {
     if (pairs_[i].messages == 0) give_back(pairs_[i]);
   }
   std::erase_if(pairs_, [](const Pair& each) { return !each.in; });

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "session/cancel.h"
 #include "session/client_listening.h"
+#include "session/live.h"
 #include "session/login.h"
 #include "session/server.h"
 #include "wire/error_response.h"
@@ -63,7 +64,10 @@ void ClientSession::enter(ClientState next) {
 }
 
 ClientStatements& ClientSession::statements() {
-  if (!statements_) statements_ = std::make_unique<ClientStatements>();
+  if (!statements_) {
+    statements_ = std::make_unique<ClientStatements>();
+    statements_->watch(host_->live, *slot_);
+  }
   return *statements_;
 }
 
@@ -79,6 +83,31 @@ void ClientSession::on_event(short what) {
   const InDoubt doubt(*slot_);
   if ((what & EV_WRITE) != 0) on_writable();
   if ((what & EV_READ) != 0 && state_ != ClientState::Closing) on_readable();
+  note_pending();
+}
+
+void ClientSession::renew_slot() {
+  HotSlot& fresh = host_->slots.take(id_, /*is_server=*/false);
+  copy(*slot_, fresh);
+  host_->slots.give_back(*std::exchange(slot_, &fresh));
+  if (statements_) statements_->watch(host_->live, *slot_);
+}
+
+void ClientSession::note_pending() {
+  std::uint8_t now = 0;
+  if (inbox_ || skipping_to_sync_ || !framer_.at_boundary()) now |= pending::kInput;
+  if (output_blocked() || (server_ != nullptr && server_->in_message_to_client())) {
+    now |= pending::kOutput;
+  }
+  if (server_ != nullptr && !server_->replies().empty()) now |= pending::kQuery;
+  if (listening_ && !listening_->channels.empty()) now |= pending::kListens;
+  slot_->pending.store(now, std::memory_order_release);
+}
+
+void ClientSession::woken() {
+  const InDoubt doubt(*slot_);
+  go_on();
+  note_pending();
 }
 
 void ClientSession::on_readable() {
@@ -351,6 +380,7 @@ void ClientSession::served(pool::Server& server) {
   } else {
     go_on();
   }
+  note_pending();
 }
 
 void ClientSession::attach_server(ServerSession& server) {
@@ -380,6 +410,7 @@ void ClientSession::prepared() {
 
 void ClientSession::released() {
   server_ = nullptr;
+  note_pending();
   slot_->peer_id.store(0, std::memory_order_relaxed);
   if (statements_) statements_->clear_portals();
   enter(ClientState::Idle);
@@ -422,12 +453,16 @@ void ClientSession::server_lost(std::string_view sqlstate, std::string_view reas
 }
 
 void ClientSession::parameter_changed(std::string_view name, std::string_view value) {
-  if (parameters_) parameters_ = host_->parameters.with(parameters_, name, value);
+  if (!parameters_) return;
+  parameters_ = host_->parameters.with(parameters_, name, value);
+  if (host_->live != nullptr) host_->live->parameters_changed(*this);
 }
 
 void ClientSession::parameters_adopted(const Parameters& parameters) {
   if (logging_in()) login_->accepted(*parameters);
+  const bool changed = parameters_ != parameters;
   parameters_ = parameters;
+  if (changed && host_->live != nullptr) host_->live->parameters_changed(*this);
 }
 
 void ClientSession::query_begins() {
@@ -505,7 +540,11 @@ void ClientSession::close(std::string_view reason) {
   ListNode<InReady>::unlink();
   inbox_.reset();
   listening_.reset();
-  stream_.close();
+  if (host_->live != nullptr && slot_->vaulted.load(std::memory_order_relaxed) != 0) {
+    host_->live->ended(stream_.release());
+  } else {
+    stream_.close();
+  }
   charge_.reset();
   database_charge_.reset();
   user_charge_.reset();
@@ -519,6 +558,7 @@ void ClientSession::request_cancel() {
   }
   if (state_ != ClientState::Waiting || logging_in()) return;
   // Still queued: nothing has been sent, so the query ends here, as PostgreSQL would end it.
+  const InDoubt doubt(*slot_);
   part_->pool.forget(*this);
   enter(ClientState::Idle);
   send(wire::error_response(wire::Severity::Error, wire::sqlstate::kQueryCanceled,

@@ -79,7 +79,7 @@ class ClientSession final : public pool::Waiter,
 
   // From the worker.
   void resume_login();     // that waits for its process to be in charge
-  void go_on();            // with what waits in the inbox
+  void woken();            // goes on with what waits in the inbox
   void request_cancel();   // a cancel request with this client's key has come
   void tick(Instant now);  // time limits
   // Ends the session with a FATAL error.
@@ -120,6 +120,14 @@ class ClientSession final : public pool::Waiter,
   std::size_t prepared_statements() const { return statements_ ? statements_->size() : 0; }
   Host& host() { return *host_; }
   int fd() const { return stream_.fd(); }
+  HotSlot& slot() const { return *slot_; }
+  template <class Visit>
+  void each_statement(Visit visit) const {
+    if (statements_) statements_->each(visit);
+  }
+  void renew_slot();  // the worker's slots come from elsewhere now
+  // What a process after this one must know of what is under way.
+  void note_pending();
   std::string describe() const;  // for the log: who it is
 
  private:
@@ -127,6 +135,7 @@ class ClientSession final : public pool::Waiter,
   friend struct SessionRecords;
 
   void on_event(short what) override;
+  void go_on();
   void on_readable();
   void on_writable();
   void take_input(Bytes& input);

@@ -96,6 +96,7 @@ void ClientSession::notified() {
   } else {
     server_->hub_has_news();
   }
+  note_pending();
 }
 
 // A client that does not read gets the rest when it does.

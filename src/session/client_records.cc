@@ -1,6 +1,7 @@
 // A client as a record, and back.
 #include "session/cancel.h"
 #include "session/client.h"
+#include "session/live.h"
 #include "session/login.h"
 #include "session/record_fields.h"
 #include "session/records.h"
@@ -40,6 +41,8 @@ enum Tag : std::uint16_t {
   TagSaid = 82,  // of a batch that may be said again
   TagSaidWhole = 83,
 };
+
+bool is_of_listening(std::uint16_t tag) { return tag >= 60 && tag <= 69; }
 
 std::optional<ClientState> known_state(std::uint64_t number) {
   using enum ClientState;
@@ -220,6 +223,7 @@ Image SessionRecords::detach(ClientSession& client) {
   client.ListNode<InReady>::unlink();
   client.enter(ClientState::Closing);
   client.inbox_.reset();
+  image.client_kept = client.slot_->vaulted.load(std::memory_order_relaxed) != 0;
   image.client_fd = client.stream_.release();
   client.host_->reap(client);
   return image;
@@ -305,6 +309,11 @@ void SessionRecords::join(std::unique_ptr<ClientSession> client, const Image& im
       if (ClientSession* found = host.find_client(id)) found->notified();
     });
   }
+  joined.note_pending();
+  joined.slot_->vaulted.store(image.client_kept ? 1 : 0, std::memory_order_relaxed);
+  if (host.live != nullptr && joined.part_ != nullptr) {
+    image.client_kept ? host.live->changed(joined) : host.live->logged_in(joined);
+  }
   if (std::exchange(joined.cancel_wanted_, false)) joined.request_cancel();
 }
 
@@ -356,6 +365,57 @@ Result<> SessionRecords::check(Host& host, Image image) {
     let_go(*client);
   }
   return outcome;
+}
+
+// Where it stood, and what it waited for, is left out.
+Result<std::string> SessionRecords::idle(std::string_view record,
+                                         const std::vector<ClientChange>& changes) {
+  RecordWriter out;
+  std::string_view parameters;
+  std::vector<std::string> statements;
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    switch (field->tag) {
+      case TagState:
+      case TagFramer:
+      case TagDiscarding:
+      case TagSkippingToSync:
+      case TagInbox:
+      case TagUnsent:
+      case TagStateSince:
+      case TagRequestAt:
+      case TagTransactionAt:
+      case TagQueryAt:
+      case TagWaitingSince:
+      case TagToldOfWaiting:
+      case TagUnnamed:
+      case TagPortal:
+      case TagSaid:
+      case TagSaidWhole: break;
+      case TagParameters: parameters = field->value; break;
+      case TagStatement: statements.push_back(TRY(without_text(field->value))); break;
+      default:
+        if (!is_of_listening(field->tag)) out.text(field->tag, field->value);
+        break;
+    }
+  }
+  for (const ClientChange& change : changes) {
+    switch (change.what) {
+      case ClientChange::What::StatementAdded: statements.push_back(change.record); break;
+      case ClientChange::What::StatementRemoved:
+        std::erase_if(statements, [&](const std::string& each) {
+          return serial_of(each) == serial_of(change.record);
+        });
+        break;
+      case ClientChange::What::StatementsCleared: statements.clear(); break;
+      case ClientChange::What::ParametersChanged: parameters = change.record; break;
+    }
+  }
+  out.number(TagState, static_cast<std::uint64_t>(ClientState::Idle));
+  out.number(TagStateSince, to_number(clock_now()));
+  out.text(TagParameters, parameters);
+  for (const std::string& each : statements) out.text(TagStatement, each);
+  return out.take();
 }
 
 }  // namespace doorman::session

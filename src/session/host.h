@@ -37,6 +37,7 @@ class PoolPart;
 class CancelKeys;
 class PasswordWork;
 class Host;
+class Live;
 
 // The configuration in force and the users of its auth_file: never changes, is replaced by reload.
 struct Rules {
@@ -88,6 +89,7 @@ class Host {
   const int worker;
   RulesRef rules;
   LocalDatabase* local = nullptr;
+  Live* live = nullptr;  // null: sessions end with the process
   net::EventLoop loop;
   BufferPool buffers;
   HotSlots slots;

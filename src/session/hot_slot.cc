@@ -2,6 +2,14 @@
 
 namespace doorman::session {
 
+void copy(const HotSlot& from, HotSlot& to) {
+  to.peer_id.store(from.peer_id.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  to.state.store(from.state.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  to.in_doubt.store(from.in_doubt.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  to.transaction.store(from.transaction.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  to.pending.store(from.pending.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
 void clear(HotSlot& slot) {
   slot.session_id.store(0, std::memory_order_release);
   slot.record.store(0, std::memory_order_release);
@@ -31,7 +39,7 @@ void HotSlots::give_back(HotSlot& slot) {
   CHECK(used_ > 0);
   --used_;
   clear(slot);
-  free_.push_back(&slot);
+  if (source_ == nullptr || source_->owns(slot)) free_.push_back(&slot);
 }
 
 }  // namespace doorman::session

@@ -14,12 +14,15 @@
 
 namespace doorman::session {
 
+inline constexpr std::uint8_t kNoSession = 2;
+
 // What the process has of a client, or the client of an answer, that no record shows: whoever
 // builds the client again from its record must know.
 namespace pending {
-inline constexpr std::uint8_t kInput = 1;   // bytes of the client that were read and wait
-inline constexpr std::uint8_t kOutput = 2;  // the client has got a part of a message
-inline constexpr std::uint8_t kQuery = 4;   // a query of the client was sent and is not answered
+inline constexpr std::uint8_t kInput = 1;    // bytes of the client that were read and wait
+inline constexpr std::uint8_t kOutput = 2;   // the client has got a part of a message
+inline constexpr std::uint8_t kQuery = 4;    // a query of the client was sent and is not answered
+inline constexpr std::uint8_t kListens = 8;  // it waits for notifications, which get lost
 }  // namespace pending
 
 struct alignas(32) HotSlot {
@@ -31,16 +34,18 @@ struct alignas(32) HotSlot {
   std::atomic<std::uint8_t> transaction;  // the last ReadyForQuery's status: I, T or E
   std::atomic<std::uint8_t> pending;
   std::atomic<std::uint8_t> vaulted;  // a copy of the session's socket outlives the process
-  std::uint8_t is_server;
+  std::uint8_t is_server;             // kNoSession: a record that is of no session
 };
 static_assert(sizeof(HotSlot) == 32);
-void clear(HotSlot& slot);  // free again
+void clear(HotSlot& slot);                    // free again
+void copy(const HotSlot& from, HotSlot& to);  // how the session stands, without what outlives it
 
 // Where workers get their slots from when those must outlive the process. Any thread.
 class SlotSource {
  public:
   // Adds some free slots to `free`, or none when there are none left.
   virtual void lend_slots(std::vector<HotSlot*>& free) = 0;
+  virtual bool owns(const HotSlot& slot) const = 0;
 
  protected:
   ~SlotSource() = default;
@@ -50,7 +55,10 @@ class SlotSource {
 class HotSlots {
  public:
   // From now on slots come from `source`, as long as it has some.
-  void use(SlotSource* source) { source_ = source; }
+  void use(SlotSource* source) {
+    source_ = source;
+    free_.clear();
+  }
   HotSlot& take(std::uint64_t session_id, bool is_server);
   void give_back(HotSlot& slot);
   std::size_t used() const { return used_; }

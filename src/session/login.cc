@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "session/cancel.h"
 #include "session/client.h"
+#include "session/live.h"
 #include "session/passwords.h"
 #include "session/server.h"
 #include "wire/error_response.h"
@@ -486,6 +487,7 @@ void Login::send_welcome() {
       {.worker = host.worker, .client = client_.id()}, minor_ >= 2 ? kLongSecret : 4);
   client_.set_process_id(read_u32(bytes_of(key).data()));
   out += wire::backend_key_data(key);
+  if (host.live != nullptr) host.live->logged_in(client_);
   const std::string& notice = host.settings().login_notify_message;
   if (!notice.empty()) out += wire::error_response(wire::Severity::Notice, "00000", notice);
   client_.send(out + wire::ready_for_query('I'));

@@ -83,9 +83,51 @@ Result<StatementRef> load_statement(StatementRegistry& registry, std::string_vie
       default: break;  // a later release knows it
     }
   }
-  StatementRef statement = registry.restore(std::move(saved));
+  // Without its text where that is a record of its own.
+  StatementRef statement =
+      saved.body.empty() ? registry.find(saved.id) : registry.restore(std::move(saved));
   if (!statement) return Error{ErrorCode::Protocol, "a statement has the number of another one"};
   return statement;
+}
+
+std::string save_statement_number(const Statement& statement) {
+  RecordWriter out;
+  out.number(TagId, statement.id);
+  return out.take();
+}
+
+std::string save_name(const ClientStatement& statement) {
+  RecordWriter out;
+  out.number(TagSerial, statement.serial);
+  out.text(TagName, statement.name);
+  out.text(TagStatement, save_statement_number(*statement.statement));
+  return out.take();
+}
+
+Result<std::string> without_text(std::string_view client_statement) {
+  RecordWriter out;
+  RecordReader reader(client_statement);
+  while (auto field = TRY(reader.next())) {
+    if (field->tag != TagStatement) {
+      out.text(field->tag, field->value);
+      continue;
+    }
+    RecordWriter number;
+    RecordReader statement(field->value);
+    while (auto inner = TRY(statement.next())) {
+      if (inner->tag == TagId) number.text(TagId, inner->value);
+    }
+    out.text(TagStatement, number.record());
+  }
+  return out.take();
+}
+
+std::uint64_t serial_of(std::string_view client_statement) {
+  RecordReader reader(client_statement);
+  for (auto field = reader.next(); field && *field; field = reader.next()) {
+    if ((*field)->tag == TagSerial) return (*field)->number();
+  }
+  return 0;
 }
 
 std::string save_client_statement(const ClientStatement& statement) {

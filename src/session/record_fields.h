@@ -27,6 +27,10 @@ Result<Parameters> load_set(ParameterSets& sets, std::string_view record);
 
 std::string save_statement(const Statement& statement);
 Result<StatementRef> load_statement(StatementRegistry& registry, std::string_view record);
+// A client's name for a statement, without the statement's text, which is a record of its own.
+std::string save_name(const ClientStatement& statement);
+Result<std::string> without_text(std::string_view client_statement);
+std::uint64_t serial_of(std::string_view client_statement);  // 0: it has none
 std::string save_client_statement(const ClientStatement& statement);
 Result<ClientStatementRef> load_client_statement(StatementRegistry& registry,
                                                  std::string_view record);

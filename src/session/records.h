@@ -14,10 +14,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/record.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "net/address.h"
 #include "pool/budget.h"
 #include "pool/shared_pool.h"
 #include "session/client_listening.h"
@@ -35,11 +37,26 @@ struct Image {
   std::string server;                          // empty: it held none
   UniqueFd server_fd;
 
+  bool client_kept = false;  // a copy of the client's socket outlives the process
+
   // Their places under the limits, when they stay in this process; else they are taken anew.
   pool::Charge client_charge;
   pool::Charge database_charge;
   pool::Charge user_charge;
   pool::ServerCharge server_charge;
+};
+
+// What has changed about a client since its record.
+struct ClientChange {
+  enum class What { StatementAdded, StatementRemoved, StatementsCleared, ParametersChanged };
+  What what;
+  std::string record;
+};
+
+// Whom to tell that a server is to end what it runs.
+struct CancelRequestTo {
+  net::Address address;
+  std::string key;
 };
 
 struct SessionRecords {
@@ -63,6 +80,13 @@ struct SessionRecords {
   // the server that it holds comes with it.
   static Image let_go(ClientSession& client);
   static Image let_go(ServerSession& server);
+
+  // What is true of a client whatever it does: the record of the same client, when it is idle.
+  static Result<std::string> idle(std::string_view record,
+                                  const std::vector<ClientChange>& changes);
+  // Of a server, what is needed to cancel its query when its connection is lost.
+  static std::string save_for_cancel(const ServerSession& server);
+  static Result<CancelRequestTo> load_for_cancel(std::string_view record);
 
  private:
   static Result<std::unique_ptr<ClientSession>> load_client(Host& host, Image& image);

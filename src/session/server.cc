@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "session/client.h"
 #include "session/handover.h"
+#include "session/live.h"
 #include "session/server_login.h"
 #include "wire/error_response.h"
 #include "wire/message_writer.h"
@@ -98,6 +99,7 @@ void ServerSession::logged_in() {
     if (part_->tracked(each.name)) set.set(each.name, each.value);
   }
   parameters_ = host_->parameters.intern(set);
+  if (host_->live != nullptr) host_->live->logged_in(*this);
   if (part_->settings.database.connect_query) {
     cleaning_.push_back(*part_->settings.database.connect_query);
   }
@@ -116,8 +118,10 @@ void ServerSession::end_connect() {
 
 void ServerSession::on_event(short what) {
   const InDoubt doubt(*slot_);
+  ClientSession* const client = client_;  // of the same turn: it lives on to its end
   if ((what & EV_WRITE) != 0) on_writable();
   if ((what & EV_READ) != 0 && state_ != ServerState::Closing) on_readable();
+  if (client != nullptr) client->note_pending();
 }
 
 void ServerSession::on_readable() {
@@ -491,6 +495,12 @@ void ServerSession::tick(Instant now) {
   }
 }
 
+void ServerSession::renew_slot() {
+  HotSlot& fresh = host_->slots.take(id_, /*is_server=*/true);
+  copy(*slot_, fresh);
+  host_->slots.give_back(*std::exchange(slot_, &fresh));
+}
+
 void ServerSession::leave_worker() {
   CHECK(state_ == ServerState::Idle);
   ListNode<pool::InIdle>::unlink();
@@ -506,6 +516,7 @@ void ServerSession::join_worker(Host& host, PoolPart& part) {
   part_ = &part;
   slot_ = &host.slots.take(id_, /*is_server=*/true);
   slot_->state.store(static_cast<std::uint8_t>(state_), std::memory_order_release);
+  if (host.live != nullptr) host.live->logged_in(*this);
   parameters_ = host.parameters.intern(*parameters_);
   generation_ = std::min(generation_, part.generation);
   if (!underway_.empty()) {

@@ -134,6 +134,8 @@ class ServerSession final : public pool::Server,
   const net::Address& address() const { return address_; }
   const net::Stream& stream() const { return stream_; }
   std::uint32_t backend_pid() const;
+  HotSlot& slot() const { return *slot_; }
+  void renew_slot();  // the worker's slots come from elsewhere now
   Instant linked_at() const { return linked_at_; }
   bool in_message_to_client() const { return !framer_.at_boundary() && passing_; }
   const Parameters& parameters() const { return parameters_; }

@@ -1,5 +1,6 @@
 // A server as a record, and back.
 #include "session/client.h"
+#include "session/live.h"
 #include "session/record_fields.h"
 #include "session/records.h"
 #include "session/server.h"
@@ -432,11 +433,31 @@ void SessionRecords::join(std::unique_ptr<ServerSession> server, const Image& im
   joined.slot_->transaction.store(static_cast<std::uint8_t>(joined.status_),
                                   std::memory_order_release);
   if (!part.welcome) part.welcome = joined.welcome_;
+  if (host.live != nullptr) host.live->logged_in(joined);
   if (joined.state_ == ServerState::Idle) {
     const Instant since = joined.idle_since;
     part.pool.add_idle(joined, since);
   }
   if (joined.client_ == nullptr) joined.stream_.want_read(true);
+}
+
+std::string SessionRecords::save_for_cancel(const ServerSession& server) {
+  RecordWriter out;
+  out.number(TagId, server.id_);
+  out.text(TagAddress, save_address(server.address_));
+  out.text(TagCancelKey, server.cancel_key_);
+  return out.take();
+}
+
+Result<CancelRequestTo> SessionRecords::load_for_cancel(std::string_view record) {
+  CancelRequestTo request;
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    if (field->tag == TagAddress) request.address = load_address(field->value);
+    if (field->tag == TagCancelKey) request.key = field->value;
+  }
+  if (request.key.size() >= 8) return request;
+  return Error{ErrorCode::Protocol, "a server's record has no cancel key"};
 }
 
 }  // namespace doorman::session

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "session/live.h"
+
 namespace doorman::session {
 
 namespace {
@@ -90,6 +92,11 @@ void StatementRegistry::begin_at(std::uint64_t id) {
   next_id_ = std::max(next_id_, id);
 }
 
+StatementRef StatementRegistry::find(std::uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  return find_locked(by_id_, id);
+}
+
 StatementRef RecentStatements::intern(StatementRegistry& all, std::string_view body,
                                       std::string_view settings) {
   if (body.size() > kLongest) return all.intern(body, settings);
@@ -110,14 +117,19 @@ ClientStatementRef ClientStatements::find(std::string_view name) const {
 void ClientStatements::add(ClientStatementRef statement) {
   const std::string_view name = significant(statement->name);
   const std::size_t bytes = bytes_of(name, statement->statement->body.size());
-  if (by_name_.emplace(name, std::move(statement)).second) bytes_ += bytes;
+  const auto [place, added] = by_name_.emplace(name, std::move(statement));
+  if (!added) return;
+  bytes_ += bytes;
+  if (live_ != nullptr) live_->statement_added(*slot_, *place->second);
 }
 
 void ClientStatements::remove(const ClientStatement& statement) {
   const auto found = by_name_.find(significant(statement.name));
   if (found == by_name_.end() || found->second->serial != statement.serial) return;
   bytes_ -= bytes_of(found->first, found->second->statement->body.size());
+  const ClientStatementRef removed = found->second;
   by_name_.erase(found);
+  if (live_ != nullptr) live_->statement_removed(*slot_, *removed);
 }
 
 void ClientStatements::remove(std::string_view name) {
@@ -132,8 +144,10 @@ void ClientStatements::replace(const ClientStatement& old, StatementRef statemen
 }
 
 void ClientStatements::clear() {
+  const bool any = !by_name_.empty();
   by_name_.clear();
   bytes_ = 0;
+  if (any && live_ != nullptr) live_->statements_cleared(*slot_);
 }
 
 void ClientStatements::bind_portal(std::string_view portal, const StatementRef& statement) {

@@ -24,6 +24,9 @@
 
 namespace doorman::session {
 
+class Live;
+struct HotSlot;
+
 struct Statement {
   std::uint64_t id = 0;
   std::string server_name = {};  // what servers know it by
@@ -44,6 +47,7 @@ class StatementRegistry {
   // The statement that had this number before, in another owner's records. Null: a statement with
   // another text has the number. Where the text has got a new number since, both live on.
   StatementRef restore(Statement saved);
+  StatementRef find(std::uint64_t id);  // null: there is none
   std::size_t size() const;
   // Numbers below are another process's, whose statements come one by one.
   std::uint64_t next_id() const;
@@ -101,6 +105,11 @@ using ClientStatementRef = std::shared_ptr<const ClientStatement>;
 
 class ClientStatements {
  public:
+  // Each change is told to `live` (null: to nobody), as one of the session with that slot.
+  void watch(Live* live, HotSlot& slot) {
+    live_ = live;
+    slot_ = &slot;
+  }
   ClientStatementRef find(std::string_view name) const;
   void add(ClientStatementRef statement);
   // Removes the name if it still stands for `statement`.
@@ -133,6 +142,8 @@ class ClientStatements {
   }
 
  private:
+  Live* live_ = nullptr;
+  HotSlot* slot_ = nullptr;
   std::unordered_map<std::string_view, ClientStatementRef> by_name_;  // keys point into the values
   std::size_t bytes_ = 0;
   StatementRef unnamed_;

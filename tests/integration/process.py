@@ -67,9 +67,9 @@ def end_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0)
 
 
-def start(command, log, env=None, cwd="/", files=None):
+def start(command, log, env=None, cwd="/", files=None, pass_fds=()):
     """Starts `command` as the unprivileged user, with its output in the file `log`, and with at
-    most `files` open ones."""
+    most `files` open ones, and with the descriptors `pass_fds` besides."""
     def in_child():
         end_with_parent()
         if files is not None:
@@ -79,7 +79,7 @@ def start(command, log, env=None, cwd="/", files=None):
     options = {"user": uid, "group": gid, "extra_groups": []} if os.geteuid() == 0 else {}
     with open(log, "ab") as output:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                env=env, cwd=cwd, start_new_session=True,
+                                env=env, cwd=cwd, start_new_session=True, pass_fds=pass_fds,
                                 preexec_fn=in_child, **options)
 
 
