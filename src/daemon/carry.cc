@@ -199,6 +199,7 @@ Built visit_pieces(std::vector<Piece>& pieces, Try attempt) {
 
 Built build_sessions(Worker& worker, std::vector<Piece> pieces) {
   return visit_pieces(pieces, [&](Piece& piece) -> Result<> {
+    piece.image.client_kept = true;  // by the process that it comes from
     TRY(SessionRecords::put_in(worker, std::move(piece.image)));
     for (auto& [record, fd] : piece.cancels) {
       auto request = session::CancelRequest::restored(worker, record, std::move(fd));

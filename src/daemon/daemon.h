@@ -85,7 +85,8 @@ class Daemon final : private net::EventHandler {
   bool handed_on() const { return handed_on_; }
   int control_fd() const { return control_ ? control_->fd() : -1; }
   void hand_on(pid_t successor);
-  void take_back(std::vector<Lane>& lanes, std::vector<std::vector<session::Image>> images);
+  void take_back(const std::vector<Lane>& lanes, std::vector<std::vector<session::Image>> images,
+                 std::vector<handoff::PassedFd> trial);
   void upgrade_ended(Upgrade& upgrade);
   // For Successor, on the main thread.
   Result<> take_state(const ProcessRecord& process);

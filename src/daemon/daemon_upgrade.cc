@@ -5,9 +5,18 @@
 #include "base/log.h"
 #include "config/table.h"
 #include "daemon/daemon.h"
+#include "daemon/halt.h"
+#include "daemon/trial.h"
 #include "handoff/passed.h"
 
 namespace doorman::daemon {
+
+namespace {
+
+// More numbers than sessions can come while a successor is on trial.
+constexpr std::uint64_t kTakenBack = 1'000'000;
+
+}  // namespace
 
 // ---- Asking -----------------------------------------------------------------------------------
 
@@ -111,19 +120,35 @@ void Daemon::hand_on(pid_t successor) {
   service_.be_successor();  // it would not be listened to
 }
 
-void Daemon::take_back(std::vector<Lane>& lanes, std::vector<std::vector<session::Image>> images) {
-  // The successor has talked to them since, and nobody knows where it stopped.
-  std::size_t lost = 0;
-  for (const auto& lane : images) {
-    for (const session::Image& each : lane) lost += each.client_fd ? 1 : 0;
+// The successor is dead, and has talked to them since.
+void Daemon::take_back(const std::vector<Lane>& lanes,
+                       std::vector<std::vector<session::Image>> images,
+                       std::vector<handoff::PassedFd> trial) {
+  static constexpr Duration kHaltLimit = std::chrono::seconds(10);
+  std::vector<Copy> copies;
+  for (std::size_t l = 0; l < images.size(); ++l) {
+    for (std::size_t i = 0; i < images[l].size(); ++i) {
+      UniqueFd& fd = images[l][i].client_fd;
+      if (fd) copies.push_back({.client = lanes[l].entries[i].client, .fd = std::move(fd)});
+    }
   }
-  images.clear();
-  lanes.clear();
+  images.clear();                 // servers: PostgreSQL rolls back what they had begun
+  shared_.next_id += kTakenBack;  // the successor may have used some
+  if (auto halt = Halt::of(workers_, clock_now() + kHaltLimit); !halt) {
+    log(LogLevel::Error, "upgrade: {} clients are lost: {}", copies.size(), halt.error().message);
+  } else if (auto back = daemon::take_back(std::move(trial), std::move(copies), shared_, workers_);
+             !back) {
+    log(LogLevel::Error, "upgrade: the new process's clients are lost: {}", back.error().message);
+  } else {
+    log(LogLevel::Notice,
+        "upgrade: taken back: {} idle clients go on, {} others were told and {} closed, {} queries "
+        "are cancelled",
+        back->clients, back->told, back->closed, back->cancelled);
+  }
   shared_.handed_over = false;
   visit_workers([](Worker& worker) {
     worker.each_client([](session::ClientSession& client) { client.resume_login(); });
   });
-  log(LogLevel::Error, "upgrade: {} clients were lost with the new process", lost);
 }
 
 void Daemon::upgrade_ended(Upgrade& upgrade) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <tuple>
 
 #include "base/log.h"
 #include "base/record.h"
@@ -20,6 +21,20 @@ using handoff::Mapped;
 using handoff::Message;
 using handoff::MessageKind;
 using handoff::reached;
+
+namespace {
+
+std::pair<std::vector<std::string>, std::vector<int>> names_and_fds(
+    const std::vector<handoff::NamedFd>& all) {
+  std::pair<std::vector<std::string>, std::vector<int>> out;
+  for (const handoff::NamedFd& each : all) {
+    out.first.push_back(each.name);
+    out.second.push_back(each.fd);
+  }
+  return out;
+}
+
+}  // namespace
 
 void refuse_to_succeed(int fd, std::string_view reason) {
   Channel channel{UniqueFd(fd)};
@@ -122,6 +137,7 @@ void Successor::build(Message message) {
   {
     // Until it is destroyed no worker reads or writes.
     const std::unique_ptr<Halt> halt = must(Halt::of(daemon_.workers(), by));
+    trial_ = must(Trial::begin(daemon_.workers()));
     halt->each([&](Worker& worker) {
       const auto index = static_cast<std::size_t>(worker.worker);
       Built built = build_sessions(worker, std::move(of_worker[index]));
@@ -132,7 +148,10 @@ void Successor::build(Message message) {
       taken.refused.merge(built.refused);
     });
     reached("built");
-    must(channel_.send(MessageKind::Carried, save(taken), clock_now() + kSayLimit));
+    auto [names, trial_fds] = names_and_fds(trial_->fds());
+    trial_fds_ = trial_fds.size();
+    taken.trial = save_names(names);
+    must(channel_.send(MessageKind::Carried, save(taken), trial_fds, clock_now() + kSayLimit));
     reached("carried");
     must(channel_.expect(MessageKind::Go, by));
     // Not before: until this has been said, the old process goes on as if nothing had happened.
@@ -163,10 +182,10 @@ void Successor::on_event(short /*what*/) {
 void Successor::on_message(Message message) {
   switch (message.kind) {
     case MessageKind::Ping:
-      reached("ping");
+      ++pings_;
+      reached(pings_ == 4 ? "ping 4" : "ping");
       daemon_.visit_workers([](Worker& /*worker*/) {});  // each comes to the end of its turn
-      static_cast<void>(
-          static_cast<bool>(channel_.send(MessageKind::Pong, {}, clock_now() + kSayLimit)));
+      pong();
       return;
     case MessageKind::Done:
       reached("done");
@@ -195,10 +214,31 @@ void Successor::take_late(Message message) {
   });
 }
 
+// With the trial's descriptors, if there are more by now.
+void Successor::pong() {
+  std::vector<std::string> names;
+  std::vector<int> fds;
+  if (trial_ && trial_->fds().size() != trial_fds_) {
+    std::tie(names, fds) = names_and_fds(trial_->fds());
+    trial_fds_ = fds.size();
+  }
+  static_cast<void>(static_cast<bool>(
+      channel_.send(MessageKind::Pong, save_names(names), fds, clock_now() + kSayLimit)));
+}
+
 void Successor::on_its_own() {
   if (main_) return;
   main_ = true;
   daemon_.become_main();
+  end_trial();
+}
+
+void Successor::end_trial() {
+  if (!trial_) return;
+  auto halt = Halt::of(daemon_.workers(), clock_now() + kPatience);
+  if (!halt) return;  // it goes on being written, which harms nobody
+  (*halt)->each([this](Worker& worker) { trial_->let_go(worker); });
+  trial_.reset();
 }
 
 void Successor::ask_to_cancel(std::string_view key) {

@@ -185,8 +185,9 @@ Result<> Upgrade::hand_over() {
   }
   TRY(channel_.send(MessageKind::Carry, {}, fds, by));
   TRY(send_sockets(lanes_, by));
-  const Message carried = TRY(channel_.expect(MessageKind::Carried, by));
+  Message carried = TRY(channel_.expect(MessageKind::Carried, by));
   const Taken taken = TRY(load_taken(carried.body));
+  keep_trial(taken.trial, std::move(carried.fds));
   verdict_.clients = taken.clients;
   verdict_.servers = taken.servers;
   verdict_.left_behind = taken.refused.size();
@@ -210,6 +211,15 @@ Result<> Upgrade::hand_over() {
         taken.reason);
   }
   return {};
+}
+
+void Upgrade::keep_trial(std::string_view names, std::vector<UniqueFd> fds) {
+  auto loaded = load_names(names);
+  if (!loaded || loaded->size() != fds.size()) return;
+  trial_.clear();
+  for (std::size_t i = 0; i < fds.size(); ++i) {
+    trial_.push_back({.name = (*loaded)[i], .fd = std::move(fds[i])});
+  }
 }
 
 Result<> Upgrade::send_sockets(const std::vector<Lane>& lanes, Instant by) {
@@ -248,7 +258,10 @@ Result<> Upgrade::stand_by() {
     while (!answered || clock_now() < std::min(over, asked + kBetweenPings)) {
       const Instant by = answered ? std::min(over, asked + kBetweenPings) : asked + kAnswerLimit;
       auto heard = channel_.receive(by);
-      if (heard && heard->kind == MessageKind::Pong) answered = true;
+      if (heard && heard->kind == MessageKind::Pong) {
+        answered = true;
+        if (!heard->fds.empty()) keep_trial(heard->body, std::move(heard->fds));
+      }
       if (heard && heard->kind == MessageKind::Cancel) daemon_.cancel_here(heard->body);
       if (heard) continue;
       if (answered && heard.error().code == ErrorCode::Limit) continue;  // quiet, as it should be
@@ -266,7 +279,7 @@ void Upgrade::take_back() {
   midwife_.leave();
   channel_.close();
   on_main([this] {
-    if (taken_over_) daemon_.take_back(lanes_, std::move(images_));
+    if (taken_over_) daemon_.take_back(lanes_, std::move(images_), std::move(trial_));
     daemon_.pause_accepting(false);
   });
   taken_over_ = false;
@@ -285,6 +298,7 @@ void Upgrade::leave() {
     verdict_.text += ", " + std::to_string(verdict_.left_behind) + " stay until they are done";
   }
   midwife_.leave();
+  trial_.clear();
   images_.clear();  // closes our copies
   lanes_.clear();
   reached("old done");

@@ -18,6 +18,7 @@
 #include "daemon/carry.h"
 #include "handoff/channel.h"
 #include "handoff/midwife.h"
+#include "handoff/passed.h"
 
 namespace doorman::daemon {
 
@@ -80,6 +81,7 @@ class Upgrade {
 
   // On the main thread, with all workers at rest.
   Result<> hand_over();
+  void keep_trial(std::string_view names, std::vector<UniqueFd> fds);
   Result<> send_sockets(const std::vector<Lane>& lanes, Instant by);
 
   Daemon& daemon_;
@@ -89,6 +91,7 @@ class Upgrade {
   UniqueFd hurry_;  // an eventfd
   std::vector<Lane> lanes_;
   std::vector<std::vector<session::Image>> images_;  // of the lanes, after the successor has them
+  std::vector<handoff::PassedFd> trial_;  // what the successor writes while it is on trial
   std::atomic<bool> taken_over_ = false;
   Verdict verdict_;
   std::thread thread_;

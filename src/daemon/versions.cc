@@ -20,6 +20,9 @@ enum Tag : std::uint16_t {
   TagServers = 2,
   TagRefused = 3,
   TagWhy = 4,
+  TagTrial = 5,
+
+  TagName = 1,
 
   TagDone = 1,
   TagText = 2,
@@ -92,6 +95,7 @@ std::string save(const Taken& taken) {
     if (++listed <= kMostRefused) out.number(TagRefused, each);
   }
   out.text(TagWhy, taken.reason);
+  out.text(TagTrial, taken.trial);
   return out.take();
 }
 
@@ -103,11 +107,27 @@ Result<Taken> load_taken(std::string_view record) {
     if (field->tag == TagServers) taken.servers = field->number();
     if (field->tag == TagRefused) taken.refused.insert(field->number());
     if (field->tag == TagWhy) taken.reason = field->value;
+    if (field->tag == TagTrial) taken.trial = field->value;
   }
   if (taken.refused.size() >= kMostRefused) {
     return Error{ErrorCode::Protocol, "the new process takes hardly any session: " + taken.reason};
   }
   return taken;
+}
+
+std::string save_names(const std::vector<std::string>& names) {
+  RecordWriter out;
+  for (const std::string& each : names) out.text(TagName, each);
+  return out.take();
+}
+
+Result<std::vector<std::string>> load_names(std::string_view record) {
+  std::vector<std::string> names;
+  RecordReader reader(record);
+  while (auto field = TRY(reader.next())) {
+    if (field->tag == TagName) names.emplace_back(field->value);
+  }
+  return names;
 }
 
 std::string save(const Verdict& verdict) {

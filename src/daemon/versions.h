@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -32,11 +33,16 @@ struct Loss {
 std::string save(const Loss& loss);
 Result<Loss> load_loss(std::string_view record);
 
+// Descriptors that come with a message, by name.
+std::string save_names(const std::vector<std::string>& names);
+Result<std::vector<std::string>> load_names(std::string_view record);
+
 struct Taken {
   std::size_t clients = 0;
   std::size_t servers = 0;
   std::set<std::uint64_t> refused;  // these stay
   std::string reason;
+  std::string trial;  // names of the descriptors that come with it
 };
 std::string save(const Taken& taken);
 Result<Taken> load_taken(std::string_view record);

@@ -23,8 +23,9 @@ namespace {
 
 class Recovery {
  public:
-  Recovery(Stash& stash, StashReader& reader, const std::vector<session::Host*>& hosts)
-      : stash_(stash), reader_(reader), hosts_(hosts) {}
+  Recovery(Stash& stash, StashReader& reader, const std::vector<session::Host*>& hosts,
+           Copies copies)
+      : stash_(stash), reader_(reader), hosts_(hosts), copies_(copies) {}
 
   void add_server(Kept& kept) { servers_.emplace(kept.record.id, kept.slot); }
   void client(Kept& kept);
@@ -39,6 +40,7 @@ class Recovery {
   Stash& stash_;
   StashReader& reader_;
   const std::vector<session::Host*>& hosts_;
+  const Copies copies_;
   std::size_t next_ = 0;
   std::unordered_map<std::uint64_t, const HotSlot*> servers_;
   Recovered outcome_;
@@ -68,7 +70,7 @@ Result<> Recovery::build(Kept& kept, UniqueFd fd) {
   session::Image image;
   image.client = TRY(SessionRecords::idle(kept.record.body, changes));
   image.client_fd = std::move(fd);
-  image.client_kept = true;
+  image.client_kept = copies_ == Copies::Kept;
   return SessionRecords::put_in(next_host(), std::move(image));
 }
 
@@ -153,8 +155,8 @@ Fate fate_of(const HotSlot& client, const HotSlot* server) {
 }
 
 Recovered recover(Stash& stash, StashReader& reader, KeptStatements& statements,
-                  const std::vector<session::Host*>& hosts) {
-  Recovery recovery(stash, reader, hosts);
+                  const std::vector<session::Host*>& hosts, Copies copies) {
+  Recovery recovery(stash, reader, hosts, copies);
   std::vector<session::StatementRef> alive;  // until clients have them
   reader.each(Kind::Statement, [&](Kept& kept) {
     auto statement = session::load_statement(hosts.front()->shared.statements, kept.record.body);

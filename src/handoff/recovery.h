@@ -31,8 +31,11 @@ struct Recovered {
   std::size_t cancelled = 0;  // servers that ran something
 };
 
-// On the main thread, before the workers run; clients are spread over `hosts`.
+// Whether the hosts' own vault has copies of the sockets, since it is the one that is read.
+enum class Copies : std::uint8_t { Kept, None };
+
+// On the main thread, while no worker runs; clients are spread over `hosts`.
 Recovered recover(Stash& stash, StashReader& reader, KeptStatements& statements,
-                  const std::vector<session::Host*>& hosts);
+                  const std::vector<session::Host*>& hosts, Copies copies = Copies::Kept);
 
 }  // namespace doorman::handoff

@@ -99,6 +99,8 @@ class StashReader {
   }
   // The session's socket, once. None: nobody has it, or it was claimed.
   UniqueFd claim(std::uint64_t id);
+  // A socket that the caller has, for those that the vault lacks.
+  void offer(std::uint64_t id, UniqueFd fd) { sockets_.insert_or_assign(id, std::move(fd)); }
   std::vector<std::uint64_t> unclaimed() const;
   // Ends the connections that nobody claimed. Not at an upgrade: some may live on in the process
   // that is still there. Without this they are closed here and stay in the vault.

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import threading
 
 import psycopg
 import pytest
@@ -132,3 +133,44 @@ def test_client_of_a_database_that_is_gone_stays(upgradable):
         process.until(lambda: ended(left), "it is ended between two transactions")
         assert before.wait(30) == 0
         assert kept.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.skipif("PG_DOORMAN_FAULTY" not in os.environ, reason="PG_DOORMAN_FAULTY is not set")
+@pytest.mark.parametrize("how", ("crash", "exit", "hang"))
+def test_fails_in_probation(upgradable, postgres, how):
+    """The old process takes back who is idle, with all that has become of it since; who is in a
+    transaction is told; nothing goes on in PostgreSQL."""
+    peer = upgradable(settings={"upgrade_probation": "3"})
+    clients = [peer.connect(prepare_threshold=0) for _ in range(5)]
+    silent, idle, changed, busy, leaving = clients
+    for client in clients:
+        client.execute("SELECT 1")
+    busy.autocommit = False
+    # The third ping: some hundred milliseconds after it has begun to serve.
+    shutil.copy(os.environ["PG_DOORMAN_FAULTY"], peer.program + ".faulty")
+    install(peer, "#!/bin/sh\n"
+                  f"export PG_DOORMAN_FAULT='ping 4:{how}'\nexec {peer.program}.faulty \"$@\"\n")
+    asked = []
+    asker = threading.Thread(target=lambda: asked.append(ask(peer)))
+    asker.start()
+    process.until(lambda: "serves 5 clients" in peer.read_log(), "the successor serves")
+    assert idle.execute("SELECT 2").fetchone() == (2,)
+    changed.execute("SET TimeZone TO 'Asia/Tokyo'")
+    assert changed.execute("SELECT %s::int + 41", (1,)).fetchone() == (42,)
+    busy.execute("CREATE TEMP TABLE mine (x int)")
+    leaving.close()
+    late = peer.connect()
+    asker.join(60)
+    assert asked[0].returncode == 1, asked
+    process.until(lambda: "taken back" in peer.read_log(), "it is taken back")
+    for client in (silent, idle, changed):
+        assert client.execute("SELECT 3").fetchone() == (3,)
+    assert changed.execute("SHOW TimeZone", prepare=False).fetchone() == ("Asia/Tokyo",)
+    assert changed.execute("SELECT %s::int + 41", (2,)).fetchone() == (43,)
+    with pytest.raises(psycopg.OperationalError):
+        busy.execute("SELECT 4")
+    late.close()
+    with peer.connect() as new:
+        assert new.execute("SELECT 5").fetchone() == (5,)
+    process.until(lambda: postgres.ask("SELECT count(*) FROM pg_stat_activity WHERE state LIKE "
+                                       "'idle in transaction%'")[0][0] == 0, "it is rolled back")
