@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/listeners.h"
+#include "daemon/restart.h"
+#include "handoff/service_manager.h"
 
 namespace doorman::daemon {
 
@@ -118,7 +120,7 @@ Result<> Daemon::open(session::LocalDatabase& local) {
   for (const std::string& notice : rules_->config->notices) log(LogLevel::Notice, "{}", notice);
   if (options_.take_over >= 0) {
     service_.be_successor();
-    start_workers(local);
+    start_workers(local, [] {});
     successor_ = std::make_unique<Successor>(*this, loop_, UniqueFd(options_.take_over));
     successor_->take_over();
     return {};
@@ -135,21 +137,31 @@ Result<> Daemon::open(session::LocalDatabase& local) {
     }
   }
   main_ = true;
-  start_workers(local);
+  std::vector<handoff::PassedFd> stored = service_.take_stored();
+  const std::unique_ptr<Parked> parked = Parked::take(stored, service_.notifier());
+  start_workers(local, [&] {
+    if (parked) return;
+    crash_safety_.begin(std::move(stored), rules_->config->settings, shared_, workers_);
+  });
+  if (parked) {
+    if (auto built = parked->build(*this); !built) {
+      log(LogLevel::Error, "restart: sessions are lost: {}", built.error().message);
+    }
+    crash_safety_.begin_late(rules_->config->settings, workers_);
+  }
   visit_worker(0, [&](Worker& worker) { accept_on(worker, std::move(listeners)); });
   return {};
 }
 
-void Daemon::start_workers(session::LocalDatabase& local) {
+void Daemon::start_workers(session::LocalDatabase& local,
+                           const std::function<void()>& before_they_run) {
   const int count = worker_count(rules_->config->settings);
   for (int i = 0; i < count; ++i) {
     owned_workers_.push_back(std::make_unique<Worker>(shared_, i, workers_, rules_));
     owned_workers_.back()->local = &local;
   }
   for (auto& worker : owned_workers_) workers_.push_back(worker.get());
-  if (main_) {
-    crash_safety_.begin(service_.take_stored(), rules_->config->settings, shared_, workers_);
-  }
+  before_they_run();
   for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT}) {
     signals_.push_back(std::make_unique<Signal>(*this, number));
   }
@@ -302,6 +314,29 @@ void Daemon::tick() {
   }
 }
 
+// Whether the service manager will start this service again when it has ended.
+bool Daemon::is_restart() {
+  static constexpr Duration kLimit = std::chrono::seconds(1);
+  if (!service_.notifier().active() || !main_ || handed_on_ || upgrade_) return false;
+  const handoff::Job job = handoff::current_job(kLimit);
+  return job == handoff::Job::Restart || job == handoff::Job::None;
+}
+
+// Ends the process, with everything left for the next one; or else its sessions, politely.
+void Daemon::leave_for_restart() {
+  log(LogLevel::Notice, "got SIGTERM: all is left to the next process");
+  auto halt = park(*this);
+  if (!halt) {
+    log(LogLevel::Error, "restart: sessions end with their transactions, since {}",
+        halt.error().message);
+    end(Ending::WhenIdle);
+    return;
+  }
+  stop_log();
+  // No destructor runs: one of them would shut down sockets that the next process goes on with.
+  ::_exit(0);
+}
+
 void Daemon::on_event(short /*what*/) { mailbox_.drain(); }
 
 void Daemon::on_signal(int number) {
@@ -322,6 +357,8 @@ void Daemon::on_signal(int number) {
       if (ending_ != Ending::None) {
         log(LogLevel::Notice, "got a second signal to end: ending at once");
         end(Ending::AtOnce);
+      } else if (number == SIGTERM && is_restart()) {
+        leave_for_restart();
       } else {
         log(LogLevel::Notice, "got {}: sessions end with their transactions",
             number == SIGTERM ? "SIGTERM" : "SIGINT");

@@ -137,12 +137,14 @@ class Daemon final : private net::EventHandler {
   void tick();
   Result<> read_configuration();
   void set_verbosity();
-  void start_workers(session::LocalDatabase& local);
+  void start_workers(session::LocalDatabase& local, const std::function<void()>& before_they_run);
   void ask_for_upgrade();
   void pass_on_signal(int number);
   void send_late();
   void hear_successor();
   void stop_accepting();
+  bool is_restart();
+  void leave_for_restart();
   bool finished();
   Figures figures();
   Result<> write_pidfile();

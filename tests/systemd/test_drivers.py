@@ -1,4 +1,4 @@
-"""Drivers of several languages keep a pool of connections busy over upgrades."""
+"""Drivers of several languages keep a pool of connections busy over upgrades and restarts."""
 
 import importlib.util
 import os
@@ -46,6 +46,10 @@ def reload(service):
     systemctl("reload", UNIT)
 
 
+def restart(service):
+    systemctl("restart", UNIT)
+
+
 @pytest.mark.parametrize("driver", [asyncpg, node, pgjdbc, pgx])
 def test_a_busy_pool_of_connections(service, driver):
     command = driver()
@@ -79,5 +83,5 @@ def test_a_busy_pool_of_connections(service, driver):
         assert program.returncode == 0, said
         return re.search(r"turns=(\d+) errors=(\d+)", said), said
 
-    found, said = run([reload, reload])
+    found, said = run([reload, restart, reload])
     assert found and found[2] == "0", said

@@ -18,6 +18,9 @@ class World:
     def upgrade(self):
         systemctl("reload", UNIT)
 
+    def restart(self):
+        systemctl("restart", UNIT)
+
     def reload(self):
         self.service.configure(upgrade_probation="300ms",
                                default_pool_size=self.chance.randint(3, 8))
@@ -42,7 +45,7 @@ def test_a_random_order_of_events(service):
     world = World(service, chance)
     service.configure(upgrade_probation="300ms")
     service.start()
-    gentle = [world.upgrade, world.reload, world.pause, world.nothing]
+    gentle = [world.upgrade, world.restart, world.reload, world.pause, world.nothing]
     with IdleClients(service) as idle:
         with Load(service) as load:
             for step in range(steps):

@@ -1,0 +1,72 @@
+// Restart: all that a process is, left in the service manager's FD store for the one that it starts
+// next: records in memory files, sockets in a vault.
+//
+// Written when the process is told to end although the service is not to stop. The records are
+// those of an upgrade (daemon/carry.h). The last descriptor to be stored says that all are there;
+// who is killed before that leaves what crash_safe had kept, and no more.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/carry.h"
+#include "daemon/halt.h"
+#include "handoff/channel.h"
+#include "handoff/notifier.h"
+#include "handoff/passed.h"
+#include "handoff/vault.h"
+
+namespace doorman::daemon {
+
+class Daemon;
+
+// Puts vaults and memory files into the FD store under names that the stash does not use.
+class RestartStore final : public handoff::FdStore {
+ public:
+  explicit RestartStore(handoff::Notifier& notifier) : notifier_(notifier) {}
+  void keep(const std::string& name, int fd) override;
+  void drop(const std::string& name) override;
+
+ private:
+  handoff::Notifier& notifier_;
+};
+
+// Writes everything down. The workers stand still as long as what is returned lives: the process is
+// to end at once and without a word to its peers. Error: nothing has changed.
+Result<std::unique_ptr<Halt>> park(Daemon& daemon);
+
+// What the process before has parked.
+class Parked {
+ public:
+  // Takes its own out of `stored`, and all else, which is older. Null: there is nothing, or nothing
+  // that can be used, which the log then says; the rest stays.
+  static std::unique_ptr<Parked> take(std::vector<handoff::PassedFd>& stored,
+                                      handoff::Notifier& notifier);
+
+  // Builds all again, with the workers running and nobody accepted yet.
+  Result<> build(Daemon& daemon);
+
+ private:
+  explicit Parked(handoff::Notifier& notifier)
+      : store_(notifier), vault_(kVault, store_), notifier_(notifier) {}
+  static constexpr std::uint32_t kVault = 1;
+  // Processes that die over it. Then it is taken to be the reason.
+  static constexpr std::size_t kMostTries = 3;
+
+  Result<> read(std::vector<handoff::PassedFd> fds);
+  Result<std::vector<Piece>> pieces();
+  void drop();
+
+  RestartStore store_;
+  handoff::Vault vault_;
+  handoff::Notifier& notifier_;
+  ProcessRecord process_;
+  std::vector<std::string> names_;  // in the FD store, without the vault's
+  std::vector<UniqueFd> lanes_;
+  std::vector<handoff::Mapped> maps_;  // what pieces point into
+  std::size_t lost_ = 0;
+};
+
+}  // namespace doorman::daemon
