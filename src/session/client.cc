@@ -507,6 +507,7 @@ void ClientSession::welcome() {
   login_->send_welcome();
   if (state_ == ClientState::Closing) return;
   login_done_ = true;
+  if (host_->live != nullptr) host_->live->logged_in(*this);
   ++part_->counters.logins;
 }
 

@@ -487,7 +487,6 @@ void Login::send_welcome() {
       {.worker = host.worker, .client = client_.id()}, minor_ >= 2 ? kLongSecret : 4);
   client_.set_process_id(read_u32(bytes_of(key).data()));
   out += wire::backend_key_data(key);
-  if (host.live != nullptr) host.live->logged_in(client_);
   const std::string& notice = host.settings().login_notify_message;
   if (!notice.empty()) out += wire::error_response(wire::Severity::Notice, "00000", notice);
   client_.send(out + wire::ready_for_query('I'));

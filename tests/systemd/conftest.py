@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "integration"))
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "integration"))
 pytest.register_assert_rewrite("service")
 
 from cluster import Cluster  # noqa: E402
