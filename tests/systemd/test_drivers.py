@@ -1,4 +1,4 @@
-"""Drivers of several languages keep a pool of connections busy over upgrades and restarts."""
+"""Drivers of several languages keep a pool of connections busy over upgrade, restart and crash."""
 
 import importlib.util
 import os
@@ -50,6 +50,10 @@ def restart(service):
     systemctl("restart", UNIT)
 
 
+def kill(service):
+    service.kill()
+
+
 @pytest.mark.parametrize("driver", [asyncpg, node, pgjdbc, pgx])
 def test_a_busy_pool_of_connections(service, driver):
     command = driver()
@@ -85,3 +89,5 @@ def test_a_busy_pool_of_connections(service, driver):
 
     found, said = run([reload, restart, reload])
     assert found and found[2] == "0", said
+    found, said = run([kill, reload, kill])
+    assert found and int(found[2]) <= 2 * 4, said  # at most once per busy connection and kill

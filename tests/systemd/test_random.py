@@ -21,6 +21,9 @@ class World:
     def restart(self):
         systemctl("restart", UNIT)
 
+    def kill(self):
+        self.service.kill()
+
     def reload(self):
         self.service.configure(upgrade_probation="300ms",
                                default_pool_size=self.chance.randint(3, 8))
@@ -47,11 +50,15 @@ def test_a_random_order_of_events(service):
     service.start()
     gentle = [world.upgrade, world.restart, world.reload, world.pause, world.nothing]
     with IdleClients(service) as idle:
-        with Load(service) as load:
-            for step in range(steps):
-                event = chance.choice(gentle)
-                print("step", step, event.__name__)
-                event()
-                load.until_all_have_worked()
-        load.check_nobody_noticed()
-        idle.check()
+        for rough, events in ((False, gentle), (True, [*gentle, world.kill, world.kill])):
+            with Load(service) as load:
+                for step in range(steps):
+                    event = chance.choice(events)
+                    print("step", step, event.__name__)
+                    event()
+                    load.until_all_have_worked()
+            if rough:
+                load.check_nothing_wrong()
+            else:
+                load.check_nobody_noticed()
+            idle.check()
