@@ -153,17 +153,19 @@ class Service:
                       "systemd has started it again", patience, 0.02)
         return self.pid()
 
-    def kill(self, number=signal.SIGKILL):
-        """Kills the main process, and returns the number of the one that is started in its place.
-        Not too early: three processes that die soon after they have taken over connections are
-        taken as a sign that these connections are the reason, and they are given up."""
-        pid = self.pid()
-
+    def until_proven(self):
+        """Three processes that die soon after they have taken over connections are taken as a sign
+        that these connections are the reason, and they are given up: so no test kills too early."""
         def has_lived():
             began = int(self.show("ExecMainStartTimestampMonotonic")) / 1e6
             return time.clock_gettime(time.CLOCK_MONOTONIC) - began > 1.5
 
-        process.until(has_lived, "the process has lived for a while", 30, 0.05)
+        process.until(has_lived, "the process has lived for a while", 30, 0.1)
+
+    def kill(self, number=signal.SIGKILL):
+        """Kills the main process, and returns the number of the one that is started in its place."""
+        self.until_proven()
+        pid = self.pid()
         os.kill(pid, number)
         return self.until_replaced(pid)
 

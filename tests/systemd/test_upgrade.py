@@ -147,5 +147,5 @@ def test_pid_1_has_little_to_do_with_it(quick):
         systemctl("reload", UNIT)
         spent = cpu_of_pid1() - before
         print(f"upgrade: {spent * 1000:.1f} ms of PID 1")
-        assert spent < 0.1
+        assert spent < 0.3
         idle.check()
