@@ -153,6 +153,7 @@ class ListenHub {
   std::vector<std::string> changed_;  // channels that the ear may have to learn of
   std::vector<std::uint64_t> unset_marks_;
   std::uint64_t last_mark_ = 0;
+  Instant fruitless_at_{};  // when an ear was lost that had never answered; zero: the last one had
   Host* ear_host_ = nullptr;
   std::uint64_t ear_ = 0;             // the server's number
   bool ear_told_ = false;             // a task is on its way to it

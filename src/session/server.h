@@ -198,10 +198,11 @@ class ServerSession final : public pool::Server,
   void channels_known();
   void join_hub();
   void look_at_marks();
-  void end_handover(std::string_view error_message);
+  void end_handover(std::string_view error_message);  // empty: it has gone well
   void hand_over_as_ear();
   void let_go_of_hub();
   void tick_listening(Instant now);
+  void note_stray_listen();
 
   // Cleaning, see server_cleaning.cc.
   void clean();

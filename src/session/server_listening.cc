@@ -15,7 +15,8 @@ namespace doorman::session {
 
 namespace {
 
-constexpr int kMaxQuestions = 3;  // the client's own cancel request may have hit one
+constexpr std::size_t kMaxChannels = 10'000;  // of one client
+constexpr int kMaxQuestions = 3;              // the client's own cancel request may have hit one
 
 pool::ServerLimits limits_of(const PoolPart& part) {
   const pool::Limits& limits = part.pool.limits;
@@ -111,6 +112,8 @@ void ServerSession::channels_known() {
   }
   if (handover_->added.empty()) {
     end_handover({});
+  } else if (listening.channels.size() + handover_->added.size() > kMaxChannels) {
+    end_handover("a client cannot listen to so many channels");
   } else {
     join_hub();
   }
@@ -125,8 +128,7 @@ void ServerSession::join_hub() {
     case Joined::AsEar: hand_over_as_ear(); return;
     case Joined::Awaits: handover_->mark = std::to_string(listening.subscriber->mark); return;
     case Joined::NoRoom:
-      end_handover(
-          "LISTEN needs a server connection of its own, and the pool may not have one more");
+      end_handover("LISTEN needs a server connection of its own: a pool_size of two or more");
       return;
   }
 }
@@ -178,8 +180,7 @@ void ServerSession::end_handover(std::string_view error_message) {
   if (!error_message.empty()) {
     host_->to_client.add_copy(wire::error_response(
         wire::Severity::Error, wire::sqlstate::kTooManyConnections, error_message,
-        "The transaction is committed, but what it listens to is not. A pool needs a pool_size of "
-        "two or more for LISTEN in transaction mode."));
+        "The transaction is committed, but the client does not listen to what it asked for."));
   }
   client_->tell_notifications();
   host_->to_client.add_copy(wire::ready_for_query('I'));
@@ -197,6 +198,7 @@ bool ServerSession::on_notification(Bytes message) {
     if (!reader.failed()) hub_->heard(channel, payload, text_of(message));
     return true;
   }
+  note_stray_listen();
   if (client_ == nullptr || adopting_) return true;
   const ClientListening* listening = client_->listening();
   if (handover_ && !reader.failed() && channel == listening->hub().mark_channel) {
@@ -208,6 +210,23 @@ bool ServerSession::on_notification(Bytes message) {
   passing_ = true;
   host_->to_client.add(message);
   return true;
+}
+
+// A server listens though no tag has said so: a function did. That ends with the client that holds
+// it now.
+void ServerSession::note_stray_listen() {
+  const bool settled = state_ == ServerState::Active || state_ == ServerState::Idle;
+  const bool known = (dirt_ & (dirt::kListens | dirt::kAll)) != 0;
+  if (!settled || known || part_->settings.pool_mode == config::PoolMode::Session ||
+      !cleaning_.empty()) {
+    return;
+  }
+  log(LogLevel::Warning,
+      "S-{}: {}/{}: the server listens though nobody has said LISTEN: a function or a DO block "
+      "has, "
+      "and the pooler cannot know for whom",
+      id_, part_->database(), part_->settings.server_user);
+  cleaning_.emplace_back("UNLISTEN *");
 }
 
 // ---- As an ear --------------------------------------------------------------------------------

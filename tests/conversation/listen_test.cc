@@ -273,5 +273,50 @@ TEST(Listen, SurvivesARecordWithAGap) {
   client.sees(notification("a", "1"));
 }
 
+// LISTEN takes effect while the process is replaced: the new one begins again.
+TEST(Listen, AHandoverSurvivesARecord) {
+  for (const bool answered : {false, true}) {
+    World world;
+    auto [client, server] = world.session();
+    const std::string first = listens(client, server, "a");
+    session::ClientSession* moved = nullptr;
+    world.worker().each_client([&](session::ClientSession& each) { moved = &each; });
+    ASSERT_NE(moved, nullptr);
+    ASSERT_FALSE(session::SessionRecords::take_out(*moved));  // not within this one
+    const std::string client_record = session::SessionRecords::save(*moved);
+    const std::string server_record = session::SessionRecords::save(*moved->server());
+    session::Image image = session::SessionRecords::let_go(*moved);
+    image.client = client_record;
+    image.server = server_record;
+    image.listening.reset();
+    world.turn();
+    if (answered) server.sends(answer(first));
+    ASSERT_TRUE(session::SessionRecords::put_in(world.worker(), std::move(image)));
+    if (!answered) server.sends(answer(first));
+    EXPECT_TRUE(sees_query(server).starts_with(kQuestion));
+    server.sends(columns() + row(first) + row("a") + command_complete("SELECT 2") +
+                 command_complete("LISTEN") + ready());
+    client.sees(ready());
+    server.sends(notification("a"));
+    client.sees(notification("a"));
+  }
+}
+
+TEST(Listen, AFunctionThatListensIsUndone) {
+  World world;
+  auto [client, server] = world.session();
+  client.sends(query("select f()"));
+  server.sees(query("select f()"));
+  server.sends(result("1") + ready());
+  client.sees(result("1") + ready());
+  server.sends(notification("a"));
+  client.sees_nothing();
+  client.sends(query("select 2"));
+  server.sees(query("select 2"));
+  server.sends(result("2") + ready());
+  client.sees(result("2") + ready());
+  server.sees(query("UNLISTEN *"));
+}
+
 }  // namespace
 }  // namespace doorman::conversation

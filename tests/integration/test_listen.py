@@ -275,6 +275,16 @@ def test_a_pool_of_one_server_refuses(pooler):
         assert client.rows("select 1") == ["1"]
 
 
+def test_too_many_channels_are_refused(postgres, peer):
+    with wire.connect(peer, PATIENCE, database="two") as client:
+        client.ask("listen a")
+        messages = client.ask("; ".join(f"listen c{number}" for number in range(10_000)))
+        assert [kind for kind, _ in messages[-2:]] == ["E", "Z"]
+        assert wire.fields(messages[-2][1])["C"] == "53300"
+        postgres.ask("select pg_notify('c1', '0'), pg_notify('a', '1')")
+        assert numbers(client, 1) == [1]
+
+
 def test_clients_that_all_listen_at_once_do_not_wait_for_each_other(pooler):
     peer = pooler(databases={"postgres": "pool_size=2"}, settings={"workers": "3"})
     clients = [wire.connect(peer, PATIENCE) for _ in range(20)]

@@ -328,3 +328,20 @@ def test_under_load(upgradable, postgres, tmp_path, protocol):
     assert postgres.ask("SELECT sum(x) FROM load")[0][0] == done
     assert upgrades >= 2
     assert set(backend_pids(postgres)) <= set(before), "PostgreSQL saw no new session"
+
+
+def test_clients_that_listen(upgradable, postgres):
+    """In transaction mode: the next process listens anew, and says that there was a gap."""
+    peer = upgradable()
+    with wire.connect(peer, 30) as one, wire.connect(peer, 30) as two:
+        one.ask("listen a; listen b")
+        one.ask("unlisten b")
+        two.ask("begin; listen c")
+        peer.upgrade()
+        kind, body = one.read()
+        assert kind == "N" and "may have been lost" in wire.fields(body)["M"]
+        assert [kind for kind, _ in two.ask("commit")] == ["C", "Z"]
+        postgres.ask("select pg_notify('b', ''), pg_notify('a', '1'), pg_notify('c', '2')")
+        for client, expected in (one, b"a\0001\0"), (two, b"c\0002\0"):
+            kind, body = client.read()
+            assert kind == "A" and body[4:] == expected
