@@ -141,7 +141,8 @@ Fate fate_of(const HotSlot& client, const HotSlot* server) {
                      (server != nullptr && server->in_doubt.load(std::memory_order_relaxed) != 0);
   if (doubt || (left & pending::kOutput) != 0) return Fate::Closed;
   switch (state) {
-    case ClientState::Idle: return (left & pending::kInput) != 0 ? Fate::ToldLost : Fate::GoesOn;
+    case ClientState::Idle:
+      return (left & (pending::kInput | pending::kListens)) != 0 ? Fate::ToldLost : Fate::GoesOn;
     case ClientState::Waiting:
     case ClientState::Preparing: return Fate::ToldLost;  // nothing of it has been sent
     case ClientState::Active:

@@ -30,6 +30,7 @@ TEST_F(FateTest, IdleClientsGoOn) {
   EXPECT_EQ(fate(ClientState::Idle), Fate::GoesOn);
   EXPECT_EQ(fate_of(client_, nullptr), Fate::GoesOn);
   EXPECT_EQ(fate(ClientState::Idle, pending::kInput), Fate::ToldLost);
+  EXPECT_EQ(fate(ClientState::Idle, pending::kListens), Fate::ToldLost) << "it has to LISTEN again";
 }
 
 TEST_F(FateTest, WhatWasNotSentCannotBeCommitted) {
