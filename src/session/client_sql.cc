@@ -60,8 +60,8 @@ bool ClientSession::relay_query(const wire::Header& header, Bytes& input) {
       if (reply.sql) server_->expect_sql(std::move(names));
     }
     // PostgreSQL drops the unnamed statement, whatever becomes of the query; but not for a message
-    // that is none.
-    if (good && statements_ && statements_->unnamed()) {
+    // that is none. Where an error may yet give one back, this query ends that one, too.
+    if (good && statements_ && (statements_->unnamed() || server_->unnamed_is_changing())) {
       reply.unnamed = true;
       reply.before = statements_->unnamed();
       statements_->set_unnamed(nullptr);

@@ -95,6 +95,7 @@ class ServerSession final : public pool::Server,
   bool hold_sync();  // true: a Sync that comes now is not to be sent, or not yet
   void send_held_syncs();
   // Nor of its unnamed statement, except those that this batch has overtaken.
+  bool unnamed_is_changing() const { return unnamed_pending_ > 0; }
   bool unnamed_is_settled() const { return unnamed_pending_ == 0 || unnamed_batch_ == batch_; }
   void resume_reading();
   // Lets the server send the replies that it keeps until the next Sync: ours wait behind them.

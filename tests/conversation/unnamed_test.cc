@@ -99,6 +99,19 @@ TEST(Unnamed, OutlivesAParseThatWasSkipped) {
   server.sees(parse("", "select 1") + kRun);
 }
 
+// The first query is skipped, so it ends nothing; the second one does.
+TEST(Unnamed, AQueryBehindAnErrorEndsWhatTheErrorGivesBack) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  const std::string before = parse("", "select 1") + bind("none") + query("select 2") + sync();
+  client.sends(before + query("select 3"));
+  server.sees(before + query("select 3"));
+  server.sends(parse_complete() + error("26000", "none") + ready() + result("3") + ready());
+  client.sees(parse_complete() + error("26000", "none") + ready() + result("3") + ready());
+  client.sends(kRun);
+  server.sees(close_statement("") + kRun);  // the server has none, and says so
+}
+
 TEST(Unnamed, ALaterBatchWaitsForAParseThatMayFail) {
   World world("default_pool_size=1\n");
   auto [client, server] = world.session();
