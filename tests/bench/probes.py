@@ -26,6 +26,24 @@ def cpu(pid):
     return nanoseconds / 1e9, int(fields[11]) / TICK, int(fields[12]) / TICK
 
 
+def family_cpu(pid):
+    """Processor seconds of `pid` and its children, also of those that have ended."""
+    ticks = 0
+    for task in os.listdir("/proc"):
+        if not task.isdigit():
+            continue
+        try:
+            with open(f"/proc/{task}/stat", encoding="ascii") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(task) == pid:
+            ticks += sum(int(field) for field in fields[11:15])
+        elif int(fields[1]) == pid:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICK
+
+
 class CpuTime:
     """`with CpuTime(pid) as used:` the user and system time that passed in the block.
 

@@ -131,7 +131,7 @@ class Postgres:
         place.run([f"{programs}/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N"])
         settings = {**self.SETTINGS, "port": self.port, "unix_socket_directories": place.folder}
         options = [f"--{key}={value}" for key, value in settings.items()]
-        process = place.start("postgres", [f"{programs}/postgres", "-D", data, *options])
+        self.process = process = place.start("postgres", [f"{programs}/postgres", "-D", data, *options])
         wait_for_login(place, "postgres", process, self.port, "postgres")
         setup = self.connect("postgres")
         setup.query(f"create database {DATABASE}")

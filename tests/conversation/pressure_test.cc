@@ -9,13 +9,24 @@ namespace {
 // What one session may hold at most: one read of a worker, and what an inbox grows by.
 constexpr std::size_t kBound = std::size_t{3} * 64 * 1024;
 
+// Where sessions move, the client may just be on its way.
+void all_are_there(World& world) {
+  EXPECT_TRUE(world.until([&world] {
+    std::size_t clients = 0;
+    world.worker().each_client([&clients](session::ClientSession& /*each*/) { ++clients; });
+    return clients > 0;
+  }));
+}
+
 std::size_t unsent_to_servers(World& world) {
+  all_are_there(world);
   std::size_t sum = 0;
   world.worker().each_server([&](const session::ServerSession& s) { sum += s.stream().unsent(); });
   return sum;
 }
 
 std::size_t unsent_to_clients(World& world) {
+  all_are_there(world);
   std::size_t sum = 0;
   world.worker().each_client([&](session::ClientSession& c) { sum += c.stream().unsent(); });
   return sum;
