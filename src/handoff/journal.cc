@@ -180,7 +180,10 @@ void Journal::reclaim_slots() {
   const std::lock_guard lock(mutex_);
   for (std::size_t i = std::exchange(slots_before_, 0); i > 0; --i) {
     HotSlot* slot = slot_at(i - 1);
-    if (slot->session_id.load(std::memory_order_acquire) == 0) free_.push_back(slot);
+    const bool taken = slot->session_id.load(std::memory_order_acquire) != 0;
+    if (taken && slot->record.load(std::memory_order_acquire) != 0) continue;
+    session::clear(*slot);  // of one that was not written down: a login, or a session with us
+    free_.push_back(slot);
   }
 }
 

@@ -92,7 +92,8 @@ class Journal final : public session::SlotSource {
   // What hangs on `from` hangs on `to` from now on, and `from` is free.
   void move(session::HotSlot& from, session::HotSlot& to);
   bool owns(const session::HotSlot& slot) const override;
-  // Slots that were taken by the process before, and are free now, may be lent again.
+  // Slots that were taken by the process before and have no record now may be lent again. Once all
+  // sessions that it had are built again, before others use them.
   void reclaim_slots();
   void use_ids_from(std::uint64_t first);  // no smaller one is free
   // Copies what is alive to the other half, if half is garbage. For the main thread.

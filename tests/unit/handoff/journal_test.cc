@@ -99,6 +99,8 @@ TEST_F(JournalTest, TheNextProcessGoesOnWithIt) {
   }
   for (std::uint64_t id = 1; id <= 100; ++id) slots_.give_back(*mine[id - 1]);
   mine[150]->vaulted = 1;
+  HotSlot& of_a_login = slots_.take(201, false);
+  of_a_login.in_doubt = 1;
   const std::size_t lent = journal_->slots();
 
   const auto next = again();
@@ -115,6 +117,7 @@ TEST_F(JournalTest, TheNextProcessGoesOnWithIt) {
   EXPECT_EQ(found.at(151).record.body, "151");
   EXPECT_EQ(found.at(151).slot->vaulted, 1);
   next->reclaim_slots();
+  EXPECT_EQ(next->busy().in_doubt, 0U) << "a login that died with its process";
   const std::size_t before = next->slots();
   for (std::uint64_t id = 1000; id < 1000 + lent; ++id) slots.take(id, false);
   EXPECT_EQ(next->slots(), before) << "what the process before had lent is used again";
