@@ -91,6 +91,7 @@ void Service::store_executable() {
   if (!self) return;
   notifier_.remove(std::string(handoff::kLastGood));
   notifier_.store(std::string(handoff::kLastGood), self.get());
+  log(LogLevel::Info, "this executable is kept as the last good one");
 }
 
 }  // namespace doorman::daemon

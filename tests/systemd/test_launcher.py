@@ -7,9 +7,8 @@ from service import SOCKET, UNIT, systemctl
 
 
 def wait_for_last_good(service):
-    """The running program has put itself into the FD store: listening sockets may be there too."""
-    process.until(lambda: int(service.show("NFileDescriptorStore")) >= 1,
-                  "the last good executable is stored", 40, pause=0.2)
+    """The running program has put itself into the FD store."""
+    service.until_journal("this executable is kept as the last good one", 40)
 
 
 def broken(service, kind):
