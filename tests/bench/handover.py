@@ -202,7 +202,7 @@ def many_upgrades(pooler, postgres, count, modes):
         connection.close()
     before, seen = None, set()
     for mode in modes:
-        load = Load(pooler, 16, count / len(modes) * (PROBATION + 1.0) + 2, mode, SCRIPT)
+        load = Load(pooler, 16, int(count / len(modes) * (PROBATION + 1.0)) + 2, mode, SCRIPT)
         time.sleep(1)
         if before is None:
             before = backends(postgres, pooler.role)
