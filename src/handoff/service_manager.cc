@@ -28,7 +28,7 @@ using Reply = std::unique_ptr<sd_bus_message, FreeReply>;
 // The unit's path on the bus; empty: none, or no answer.
 std::string own_unit(sd_bus* bus) {
   sd_bus_message* answer = nullptr;
-  sd_bus_error error = SD_BUS_ERROR_NULL;
+  sd_bus_error error{};
   const int called = sd_bus_call_method(bus, kManager, "/org/freedesktop/systemd1",
                                         "org.freedesktop.systemd1.Manager", "GetUnitByPID", &error,
                                         &answer, "u", static_cast<std::uint32_t>(::getpid()));
@@ -46,7 +46,7 @@ struct JobRef {
 
 std::optional<JobRef> job_of(sd_bus* bus, const std::string& unit) {
   sd_bus_message* answer = nullptr;
-  sd_bus_error error = SD_BUS_ERROR_NULL;
+  sd_bus_error error{};
   const int asked = sd_bus_get_property(
       bus, kManager, unit.c_str(), "org.freedesktop.systemd1.Unit", "Job", &error, &answer, "(uo)");
   sd_bus_error_free(&error);
@@ -60,7 +60,7 @@ std::optional<JobRef> job_of(sd_bus* bus, const std::string& unit) {
 
 std::string job_type(sd_bus* bus, const std::string& job) {
   char* type = nullptr;
-  sd_bus_error error = SD_BUS_ERROR_NULL;
+  sd_bus_error error{};
   const int asked = sd_bus_get_property_string(
       bus, kManager, job.c_str(), "org.freedesktop.systemd1.Job", "JobType", &error, &type);
   sd_bus_error_free(&error);
