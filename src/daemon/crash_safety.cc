@@ -57,7 +57,7 @@ void CrashSafety::recover(session::Shared& shared, const std::vector<Worker*>& w
   }
   shared.next_id = std::max(shared.next_id.load(), reader.first_free_id());
   const std::vector<session::Host*> hosts(workers.begin(), workers.end());
-  const handoff::Recovered found = handoff::recover(*stash_, reader, *statements_, hosts);
+  const handoff::Recovered found = handoff::recover(reader, *statements_, hosts);
   restored_ = found.clients;
   const auto took =
       std::chrono::duration_cast<std::chrono::milliseconds>(clock_now() - begun).count();

@@ -56,7 +56,7 @@ Result<handoff::Recovered> take_back(std::vector<handoff::PassedFd> trial, std::
   handoff::KeptStatements statements(stash->journal());
   const std::vector<session::Host*> hosts(workers.begin(), workers.end());
   const handoff::Recovered recovered =
-      handoff::recover(*stash, reader, statements, hosts, handoff::Copies::None);
+      handoff::recover(reader, statements, hosts, handoff::Copies::None);
   stash->discard();
   return recovered;
 }

@@ -23,9 +23,8 @@ namespace {
 
 class Recovery {
  public:
-  Recovery(Stash& stash, StashReader& reader, const std::vector<session::Host*>& hosts,
-           Copies copies)
-      : stash_(stash), reader_(reader), hosts_(hosts), copies_(copies) {}
+  Recovery(StashReader& reader, const std::vector<session::Host*>& hosts, Copies copies)
+      : reader_(reader), hosts_(hosts), copies_(copies) {}
 
   void add_server(Kept& kept) { servers_.emplace(kept.record.id, kept.slot); }
   void client(Kept& kept);
@@ -37,7 +36,6 @@ class Recovery {
   Result<> build(Kept& kept, UniqueFd fd);
   void end(UniqueFd fd, Fate fate);
 
-  Stash& stash_;
   StashReader& reader_;
   const std::vector<session::Host*>& hosts_;
   const Copies copies_;
@@ -155,9 +153,9 @@ Fate fate_of(const HotSlot& client, const HotSlot* server) {
   return Fate::Closed;
 }
 
-Recovered recover(Stash& stash, StashReader& reader, KeptStatements& statements,
+Recovered recover(StashReader& reader, KeptStatements& statements,
                   const std::vector<session::Host*>& hosts, Copies copies) {
-  Recovery recovery(stash, reader, hosts, copies);
+  Recovery recovery(reader, hosts, copies);
   std::vector<session::StatementRef> alive;  // until clients have them
   reader.each(Kind::Statement, [&](Kept& kept) {
     auto statement = session::load_statement(hosts.front()->shared.statements, kept.record.body);

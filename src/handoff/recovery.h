@@ -35,7 +35,7 @@ struct Recovered {
 enum class Copies : std::uint8_t { Kept, None };
 
 // On the main thread, while no worker runs; clients are spread over `hosts`.
-Recovered recover(Stash& stash, StashReader& reader, KeptStatements& statements,
+Recovered recover(StashReader& reader, KeptStatements& statements,
                   const std::vector<session::Host*>& hosts, Copies copies = Copies::Kept);
 
 }  // namespace doorman::handoff
