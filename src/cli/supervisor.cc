@@ -34,10 +34,10 @@ std::optional<int> supervise() {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
-  sigprocmask(SIG_BLOCK, &all, &before);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
   const pid_t first = ::fork();
   if (first == 0) {
-    sigprocmask(SIG_SETMASK, &before, nullptr);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return std::nullopt;
   }
   if (first < 0) {

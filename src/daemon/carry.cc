@@ -10,7 +10,6 @@ namespace doorman::daemon {
 using session::ClientSession;
 using session::ClientState;
 using session::ServerSession;
-using session::ServerState;
 using session::SessionRecords;
 
 namespace {

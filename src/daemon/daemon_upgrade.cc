@@ -240,6 +240,7 @@ Result<> Daemon::take_state(const ProcessRecord& process) {
 Result<Listeners> Daemon::listeners_from(const ProcessRecord& process,
                                          std::vector<UniqueFd> passed) {
   std::vector<handoff::PassedFd> named;
+  named.reserve(passed.size());
   for (UniqueFd& fd : passed) {
     named.push_back({.name = std::string(process.own_listeners ? handoff::kOwnListener : "socket"),
                      .fd = std::move(fd)});

@@ -13,7 +13,6 @@
 namespace doorman::handoff {
 
 using session::ClientSession;
-using session::ClientState;
 using session::HotSlot;
 using session::SessionRecords;
 

@@ -58,7 +58,7 @@ int pidfd_open(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pi
   sigset_t blocked;
   sigemptyset(&blocked);
   for (const int number : {SIGUSR2, SIGHUP}) sigaddset(&blocked, number);
-  sigprocmask(SIG_SETMASK, &blocked, nullptr);
+  pthread_sigmask(SIG_SETMASK, &blocked, nullptr);
   std::signal(SIGPIPE, SIG_DFL);
   ::fcntl(Midwife::kSuccessorsFd + 1, F_SETFD, FD_CLOEXEC);  // the line
   ::execve(path, arguments, environment);
@@ -154,7 +154,7 @@ std::string text_of_status(int status) {
 }  // namespace
 
 std::string installed_path(const char* argv0) {
-  const std::string name = argv0 != nullptr ? argv0 : "";
+  std::string name = argv0 != nullptr ? argv0 : "";
   if (name.starts_with('/')) return name;
   if (name.find('/') != std::string::npos) {
     std::array<char, PATH_MAX> folder{};

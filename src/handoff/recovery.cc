@@ -82,6 +82,7 @@ void Recovery::client(Kept& kept) {
     const auto built = build(kept, std::move(fd));
     if (built) {
       ++outcome_.clients;
+      fd = UniqueFd();
     } else {
       log(LogLevel::Warning, "C-{}: cannot go on: {}", kept.record.id, built.error().message);
       fate = Fate::ToldLost;

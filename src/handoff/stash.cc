@@ -42,7 +42,7 @@ void end_connection(int fd) {
   // Frees what the kernel still has of it, and what would wait for the peer for ever.
   sockaddr nobody{};
   nobody.sa_family = AF_UNSPEC;
-  ::connect(fd, &nobody, sizeof nobody);
+  static_cast<void>(::connect(fd, &nobody, sizeof nobody));
 }
 
 // ---- Life -------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ class ClientSession final : public pool::Waiter,
   bool relay_parse(const wire::Header& header, Bytes& input);
   bool relay_named_parse(const wire::Header& header, Bytes& input, std::string_view name,
                          Bytes body);
-  void relay_unnamed_parse(const wire::Header& header, Bytes& input, StatementRef statement);
+  void relay_unnamed_parse(const wire::Header& header, Bytes& input, const StatementRef& statement);
   bool relay_bind(const wire::Header& header, Bytes& input);
   bool relay_describe(const wire::Header& header, Bytes& input);
   bool relay_close(const wire::Header& header, Bytes& input);

@@ -58,9 +58,9 @@ ClientListening& ClientSession::begin_listening(std::string_view client_encoding
 }
 
 const std::string& ClientSession::client_encoding() const {
-  static const std::string kUsual = "UTF8";
+  static const std::string usual = "UTF8";
   const std::string* reported = parameters_->find("client_encoding");
-  return reported != nullptr ? *reported : kUsual;
+  return reported != nullptr ? *reported : usual;
 }
 
 wire::SqlDialect ClientSession::dialect() const {

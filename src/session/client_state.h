@@ -50,10 +50,10 @@ constexpr bool is_successor(ClientState from, ClientState to) {
 // The same as a table: asked twice per query.
 inline constexpr auto kClientSuccessors = [] {
   std::array<std::uint16_t, 16> table{};  // of more than there are
-  for (std::uint8_t from = 0; from < table.size(); ++from) {
-    for (std::uint8_t to = 0; to < table.size(); ++to) {
-      const bool may = is_successor(ClientState{from}, ClientState{to});
-      table[from] = static_cast<std::uint16_t>(table[from] | (may ? 1 << to : 0));
+  for (std::size_t from = 0; from < table.size(); ++from) {
+    for (std::size_t to = 0; to < table.size(); ++to) {
+      const bool may = is_successor(static_cast<ClientState>(from), static_cast<ClientState>(to));
+      table[from] = static_cast<std::uint16_t>(table[from] | (may ? 1U << to : 0U));
     }
   }
   return table;

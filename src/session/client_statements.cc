@@ -216,7 +216,7 @@ bool ClientSession::relay_named_parse(const wire::Header& header, Bytes& input,
 }
 
 void ClientSession::relay_unnamed_parse(const wire::Header& header, Bytes& input,
-                                        StatementRef statement) {
+                                        const StatementRef& statement) {
   ClientStatements& mine = statements();
   if (!statement->names.empty()) give_own_names(statement->names);
   Reply reply = {.awaits = Awaits::Parse, .deliver = Deliver::Forward, .unnamed = true};

@@ -258,6 +258,7 @@ void SessionRecords::count_pending(ServerSession& server) {
   }
 }
 
+// NOLINTNEXTLINE(readability-function-size): one case per field
 Result<> SessionRecords::read_server(ServerSession& server, const std::string& record) {
   Host& host = *server.host_;
   StatementRegistry& registry = host.shared.statements;

@@ -52,10 +52,10 @@ constexpr bool logged_in(ServerState state) {
 // The same as a table: asked twice per query.
 inline constexpr auto kServerSuccessors = [] {
   std::array<std::uint16_t, 16> table{};  // of more than there are
-  for (std::uint8_t from = 0; from < table.size(); ++from) {
-    for (std::uint8_t to = 0; to < table.size(); ++to) {
-      const bool may = is_successor(ServerState{from}, ServerState{to});
-      table[from] = static_cast<std::uint16_t>(table[from] | (may ? 1 << to : 0));
+  for (std::size_t from = 0; from < table.size(); ++from) {
+    for (std::size_t to = 0; to < table.size(); ++to) {
+      const bool may = is_successor(static_cast<ServerState>(from), static_cast<ServerState>(to));
+      table[from] = static_cast<std::uint16_t>(table[from] | (may ? 1U << to : 0U));
     }
   }
   return table;
