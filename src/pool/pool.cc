@@ -78,6 +78,7 @@ void Pool::serve(Instant now) {
   touched_ = false;
   publish();
   if (paused()) return;
+  bool sent = false;
   while (!waiting_.empty()) {
     Server* server = take_idle();
     if (server == nullptr) break;
@@ -86,11 +87,13 @@ void Pool::serve(Instant now) {
       continue;
     }
     const Instant mine = waiting_.front().waiting_since;
-    const int elsewhere =
-        shared_.workers() > 1 ? shared_.longest_waiting(worker_, mine - kAcrossWorkers) : -1;
+    const int elsewhere = shared_.workers() > 1 && !sent
+                              ? shared_.longest_waiting(worker_, mine - kAcrossWorkers)
+                              : -1;
     if (elsewhere >= 0) {
       hands_.send_server(*this, *server, elsewhere);
-      break;  // what that worker publishes next says whether it needs another one
+      sent = true;  // what that worker publishes next says whether it needs another one
+      continue;
     }
     Waiter& waiter = waiting_.front();
     static_cast<ListNode<InQueue>&>(waiter).unlink();

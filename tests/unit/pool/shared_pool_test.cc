@@ -75,6 +75,21 @@ TEST(SharedPool, OwnWaitersComeFirstUntilAnotherHasWaitedAMillisecondLonger) {
   }
 }
 
+TEST(SharedPool, OneServerGoesWhereSomebodyHasWaitedLongerAndTheOthersServeHere) {
+  TwoWorkers two;
+  FakeWaiter elsewhere, own;
+  two.there.pool.wait(elsewhere, two.now);
+  two.there.pool.serve(two.now);
+  two.now += Pool::kAcrossWorkers + microseconds(1);
+  two.here.pool.wait(own, two.now);
+  FakeServer one, other;
+  two.here.pool.add_idle(one, two.now);
+  two.here.pool.add_idle(other, two.now);
+  two.here.pool.serve(two.now);
+  EXPECT_EQ(two.here.sent.size(), 1U);
+  EXPECT_NE(own.server, nullptr) << "nothing would wake it before the next tick";
+}
+
 TEST(SharedPool, WhoComesNowLeavesTheServerToSomebodyWhoHasWaitedElsewhere) {
   TwoWorkers two;
   FakeServer server;
