@@ -67,18 +67,27 @@ void Pool::touch() {
 
 void Pool::publish() {
   if (shared_.workers() == 1) return;
-  const Waiter* first = waiting_.first();
-  shared_.publish(
-      worker_,
-      first != nullptr ? first->waiting_since.time_since_epoch().count() : SharedPool::kNobodyWaits,
-      static_cast<int>(idle_.size()));
+  SharedPool::Waits waits;
+  Waiter* next = waiting_.first();
+  for (std::int64_t& wait : waits) {
+    wait =
+        next != nullptr ? next->waiting_since.time_since_epoch().count() : SharedPool::kNobodyWaits;
+    if (next != nullptr) next = waiting_.after(*next);
+  }
+  shared_.publish(worker_, waits, static_cast<int>(idle_.size()));
+}
+
+void Pool::withdraw() {
+  SharedPool::Waits nobody;
+  nobody.fill(SharedPool::kNobodyWaits);
+  shared_.publish(worker_, nobody, 0);
 }
 
 void Pool::serve(Instant now) {
   touched_ = false;
   publish();
   if (paused()) return;
-  bool sent = false;
+  SharedPool::Sent sent{};
   while (!waiting_.empty()) {
     Server* server = take_idle();
     if (server == nullptr) break;
@@ -87,35 +96,39 @@ void Pool::serve(Instant now) {
       continue;
     }
     const Instant mine = waiting_.front().waiting_since;
-    const int elsewhere = shared_.workers() > 1 && !sent
-                              ? shared_.longest_waiting(worker_, mine - kAcrossWorkers)
-                              : -1;
-    if (elsewhere >= 0) {
-      hands_.send_server(*this, *server, elsewhere);
-      sent = true;  // what that worker publishes next says whether it needs another one
-      continue;
-    }
+    if (send_to_whoever_waits(*server, mine - kAcrossWorkers, sent)) continue;
     Waiter& waiter = waiting_.front();
     static_cast<ListNode<InQueue>&>(waiter).unlink();
     waiter.served(*server);
   }
-  publish();
   if (waiting_.empty()) {
     shared_.asks_no_more();
-    share_idle(now);
+    share_idle(now, sent);
+    publish();
   } else {
+    publish();
     open_more(now);
     refuse_if_down(now);
   }
 }
 
-void Pool::share_idle(Instant now) {
-  if (shared_.workers() == 1 || idle_.empty()) return;
-  const int elsewhere = shared_.longest_waiting(worker_, now + kAcrossWorkers);
-  if (elsewhere < 0) return;
-  Server* server = take_idle();
-  if (server != nullptr) hands_.send_server(*this, *server, elsewhere);
-  publish();
+// To another worker where somebody waits since before `since`; false: there is none.
+bool Pool::send_to_whoever_waits(Server& server, Instant since, SharedPool::Sent& sent) {
+  const int elsewhere = shared_.workers() > 1 ? shared_.longest_waiting(worker_, since, sent) : -1;
+  if (elsewhere < 0) return false;
+  ++sent[static_cast<std::size_t>(elsewhere)];
+  hands_.send_server(*this, server, elsewhere);
+  return true;
+}
+
+void Pool::share_idle(Instant now, SharedPool::Sent& sent) {
+  if (shared_.workers() == 1) return;
+  const Instant any = now + kAcrossWorkers;
+  while (!idle_.empty() && shared_.longest_waiting(worker_, any, sent) >= 0) {
+    Server* server = take_idle();
+    if (server == nullptr) return;
+    send_to_whoever_waits(*server, any, sent);
+  }
 }
 
 bool Pool::open_one(int pool_size, Instant now) {

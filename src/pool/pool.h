@@ -122,10 +122,11 @@ class Pool {
   friend class PoolSet;
   Server* take_idle();
   void publish();
-  void withdraw() { shared_.publish(worker_, SharedPool::kNobodyWaits, 0); }
+  void withdraw();
   void open_more(Instant now);
   bool open_one(int pool_size, Instant now);
-  void share_idle(Instant now);
+  bool send_to_whoever_waits(Server& server, Instant since, SharedPool::Sent& sent);
+  void share_idle(Instant now, SharedPool::Sent& sent);
 
   SharedPool& shared_;
   const int worker_;

@@ -24,18 +24,25 @@ void SharedPool::asks_no_more() {
   user.starved.done(*this);
 }
 
-void SharedPool::publish(int worker, std::int64_t oldest_wait_us, int idle) {
+void SharedPool::publish(int worker, const Waits& waits, int idle) {
   Part& part = parts_[static_cast<std::size_t>(worker)];
-  part.oldest_wait_us.store(oldest_wait_us);
+  for (std::size_t i = kSeen - 1; i > 0; --i) {
+    if (part.waits[i].load(std::memory_order_relaxed) != waits[i]) {
+      part.waits[i].store(waits[i], std::memory_order_relaxed);
+    }
+  }
+  part.waits[0].store(waits[0]);
   part.idle.store(idle);
 }
 
-int SharedPool::longest_waiting(int self, Instant since) const {
+int SharedPool::longest_waiting(int self, Instant since, const Sent& sent) const {
   int found = -1;
   std::int64_t oldest = since.time_since_epoch().count();
   for (int i = 0; i < workers_; ++i) {
-    const std::int64_t waiting = parts_[static_cast<std::size_t>(i)].oldest_wait_us.load();
-    if (i != self && waiting < oldest) {
+    const std::size_t place = sent[static_cast<std::size_t>(i)];
+    if (i == self || place >= kSeen) continue;
+    const std::int64_t waiting = parts_[static_cast<std::size_t>(i)].waits[place].load();
+    if (waiting < oldest) {
       oldest = waiting;
       found = i;
     }

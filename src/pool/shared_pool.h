@@ -86,6 +86,11 @@ struct ServerLimits {
 class SharedPool {
  public:
   static constexpr std::int64_t kNobodyWaits = INT64_MAX;
+  // So many of those who wait on a worker are seen by the others, longest first. They decide how
+  // many servers that come free in one turn of another worker go there in their right order.
+  static constexpr std::size_t kSeen = 6;
+  using Waits = std::array<std::int64_t, kSeen>;       // since when, in microseconds of our clock
+  using Sent = std::array<std::uint8_t, kMaxWorkers>;  // servers sent to each worker in this turn
 
   SharedPool(DatabaseShare& d, UserShare& u, int workers);
 
@@ -110,9 +115,10 @@ class SharedPool {
 
   // What each worker publishes of its part. Publish first, then look at the others: so of two
   // workers that change at the same moment at least one sees the other.
-  void publish(int worker, std::int64_t oldest_wait_us, int idle);
+  void publish(int worker, const Waits& waits, int idle);
   // The other worker whose waiter has waited longest, if it has since before `since`; else -1.
-  int longest_waiting(int self, Instant since) const;
+  // Those for whom a server is on its way are left out: the first ones of each worker.
+  int longest_waiting(int self, Instant since, const Sent& sent = {}) const;
   int with_idle(int self) const;  // another worker that has an idle server, or -1
   int workers() const { return workers_; }
 
@@ -124,7 +130,10 @@ class SharedPool {
 
  private:
   struct alignas(64) Part {
-    std::atomic<std::int64_t> oldest_wait_us = kNobodyWaits;
+    Part() {
+      for (auto& wait : waits) wait = kNobodyWaits;
+    }
+    std::array<std::atomic<std::int64_t>, kSeen> waits;
     std::atomic<int> idle = 0;
   };
 

@@ -519,6 +519,9 @@ bool ClientSession::in_transaction() const {
 
 void ClientSession::fail(std::string_view sqlstate, std::string_view message) {
   if (state_ == ClientState::Closing) return;
+  if (host_->settings().log_pooler_errors) {
+    log(LogLevel::Warning, "{} pooler error: {}", describe(), message);
+  }
   const bool mid_message = server_ != nullptr && server_->in_message_to_client();
   if (!mid_message) {
     if (!write_gathered()) return;

@@ -444,7 +444,7 @@ void ServerSession::retire(std::string_view reason) {
 void ServerSession::fail(std::string_view sqlstate, std::string_view reason) {
   if (state_ == ServerState::Closing) return;
   const bool mid_message = !framer_.at_boundary() && passing_;
-  if (host_->settings().log_pooler_errors || client_ == nullptr) {
+  if (host_->settings().log_disconnections) {
     log(LogLevel::Info, "S-{}: {}/{}@{} closing because: {} (age={}s)", id_, part_->database(),
         part_->settings.server_user, address_.text(), reason,
         std::chrono::duration_cast<std::chrono::seconds>(host_->now() - created_at).count());

@@ -101,6 +101,8 @@ class Cluster:
                     f"create role {user} superuser login password '{password(user)}'")
             connection.execute("create function sum_of(int4, int4) returns int4 language sql "
                                "as 'select $1 + $2'")
+            connection.execute("create function slow() returns int4 language plpgsql as 'begin "
+                               "raise notice ''it runs''; perform pg_sleep(60); return 1; end'")
 
     def connect(self, user="tester", **options):
         """A psycopg connection straight to PostgreSQL, in autocommit."""

@@ -1,6 +1,6 @@
 """The conversations of the oracle, in the order of the protocol's chapters."""
 
-from oracle import TRANSACTIONS, Case
+from oracle import CANCEL, TRANSACTIONS, Case
 from wire import (COPY_DONE, FLUSH, SYNC, bind, close, copy_data, copy_fail, describe, execute,
                   frame, function_call, parse, query)
 
@@ -200,6 +200,48 @@ COPY = [
         (query("rollback"), "Z")], modes=TRANSACTIONS),
 ]
 
+# A query that is to be cancelled says by a notice that it runs; PostgreSQL sends notices at once.
+RUNS = "do $$ begin raise notice 'it runs'; perform pg_sleep(60); end $$"
+RUNS_EXTENDED = parse(RUNS) + bind() + execute()
+
+CANCELLED = [
+    Case("cancel", [(query(RUNS), "N"), (CANCEL, "Z"), (query("select 1"), "Z")]),
+    Case("cancel in a query of several", [
+        (query("select 1; " + RUNS + "; select 2"), "N"), (CANCEL, "Z"), (query("select 1"), "Z")]),
+    Case("cancel with queries behind it", [
+        (query(RUNS) + query("select 1") + query("select 2"), "N"), (CANCEL, "ZZZ")]),
+    Case("cancel, extended", [(RUNS_EXTENDED + SYNC, "N"), (CANCEL, "Z"), (SELECT + SYNC, "Z")]),
+    Case("cancel, flushed", [(RUNS_EXTENDED + FLUSH, "N"), (CANCEL, "E"),
+                             (SELECT + SYNC + SELECT + SYNC, "ZZ")]),
+    Case("cancel in a pipeline", [
+        (SELECT + SYNC + RUNS_EXTENDED + SELECT + SYNC + SELECT + SYNC, "ZN"), (CANCEL, "ZZ")]),
+    Case("cancel of a named statement", [
+        (parse("select 7", "s7") + SYNC, "Z"),
+        (parse(RUNS, "s8") + bind(statement="s8") + execute() + close("S", "s7") + SYNC, "N"),
+        (CANCEL, "Z"), (bind(statement="s7") + execute() + close("S", "s7") + SYNC, "Z"),
+        (close("S", "s8") + SYNC, "Z")]),
+    Case("cancel in a block", [
+        (query("begin"), "Z"), (query(RUNS), "N"), (CANCEL, "Z"), (query("select 1"), "Z"),
+        (query("rollback"), "Z"), (query("select 2"), "Z")], modes=TRANSACTIONS),
+    Case("cancel behind a savepoint", [
+        (query("begin"), "Z"), (query("savepoint a"), "Z"), (RUNS_EXTENDED + SYNC, "N"),
+        (CANCEL, "Z"), (query("rollback to a"), "Z"), (query("select 1"), "Z"),
+        (query("commit"), "Z")], modes=TRANSACTIONS),
+    Case("cancel of a copy out", [
+        (query("copy (select slow()) to stdout"), "N"), (CANCEL, "Z"),
+        (query("select 1"), "Z")]),
+    Case("cancel of a copy in", [
+        (query("create temp table k (a int, b int default slow()); copy k (a) from stdin") + copy_data("1\n"), "N"),
+        (CANCEL, "Z"), (copy_data("2\n") + COPY_DONE + query("select 1"), "Z")]),
+    Case("cancel of an extended copy in", [
+        (query("begin; create temp table k (a int, b int default slow())"), "Z"),
+        (parse("copy k (a) from stdin") + bind() + execute() + FLUSH, "G"),
+        (copy_data("1\n"), "N"), (CANCEL, "E"),
+        (copy_data("2\n") + COPY_DONE + SYNC, "Z"), (query("rollback"), "Z")],
+         modes=TRANSACTIONS),
+    Case("two cancels", [(query(RUNS), "N"), (CANCEL, "Z"), (query(RUNS), "N"), (CANCEL, "Z")]),
+]
+
 # What ends the connection, or should: messages no client may send. Where the pooler cannot pass
 # them on without losing a server, the words of the refusal are its own.
 BAD = [
@@ -233,4 +275,4 @@ LARGE = [
         copy_data("1\t" + "w" * (16 << 20) + "\n") + COPY_DONE, modes=("transaction",)),
 ]
 
-CASES = SIMPLE + BLOCKS + EXTENDED + COPY + BAD + LARGE
+CASES = SIMPLE + BLOCKS + EXTENDED + COPY + CANCELLED + BAD + LARGE

@@ -28,6 +28,16 @@ struct TwoWorkers {
   }
 };
 
+SharedPool::Waits since(std::int64_t first, std::int64_t second = SharedPool::kNobodyWaits) {
+  SharedPool::Waits waits;
+  waits.fill(SharedPool::kNobodyWaits);
+  waits[0] = first;
+  waits[1] = second;
+  return waits;
+}
+
+const SharedPool::Waits kNobody = since(SharedPool::kNobodyWaits);
+
 TEST(SharedPool, AServerToSpareGoesToTheWorkerWhereSomebodyWaits) {
   TwoWorkers two;
   FakeWaiter waiter;
@@ -90,6 +100,33 @@ TEST(SharedPool, OneServerGoesWhereSomebodyHasWaitedLongerAndTheOthersServeHere)
   EXPECT_NE(own.server, nullptr) << "nothing would wake it before the next tick";
 }
 
+TEST(SharedPool, AsManyGoThereInOneTurnAsHaveWaitedLongerThere) {
+  TwoWorkers two;
+  FakeWaiter older[3], own[2];
+  for (FakeWaiter& each : older) two.there.pool.wait(each, two.now);
+  two.there.pool.serve(two.now);
+  two.now += Pool::kAcrossWorkers + microseconds(1);
+  for (FakeWaiter& each : own) two.here.pool.wait(each, two.now);
+  FakeServer servers[4];
+  for (FakeServer& each : servers) two.here.pool.add_idle(each, two.now);
+  two.here.pool.serve(two.now);
+  EXPECT_EQ(two.here.sent.size(), 3U);
+  EXPECT_NE(own[0].server, nullptr);
+  EXPECT_EQ(own[1].server, nullptr);
+}
+
+TEST(SharedPool, AllToSpareGoWhereSomebodyWaits) {
+  TwoWorkers two;
+  FakeWaiter waiters[2];
+  for (FakeWaiter& each : waiters) two.there.pool.wait(each, two.now);
+  two.there.pool.serve(two.now);
+  FakeServer servers[3];
+  for (FakeServer& each : servers) two.here.pool.add_idle(each, two.now);
+  two.here.pool.serve(two.now);
+  EXPECT_EQ(two.here.sent.size(), 2U);
+  EXPECT_EQ(two.here.pool.idle().size(), 1U);
+}
+
 TEST(SharedPool, WhoComesNowLeavesTheServerToSomebodyWhoHasWaitedElsewhere) {
   TwoWorkers two;
   FakeServer server;
@@ -139,11 +176,15 @@ TEST(SharedPool, TheLongestWaitingOfAllIsFound) {
   SharedPool shared{database, user, 3};
   EXPECT_EQ(shared.longest_waiting(0, Instant::max()), -1);
   EXPECT_EQ(shared.with_idle(0), -1);
-  shared.publish(1, 200, 0);
-  shared.publish(2, 100, 5);
+  shared.publish(1, since(200, 300), 0);
+  shared.publish(2, since(100), 5);
   EXPECT_EQ(shared.longest_waiting(0, Instant::max()), 2);
   EXPECT_EQ(shared.longest_waiting(2, Instant::max()), 1);
   EXPECT_EQ(shared.longest_waiting(0, Instant(microseconds(100))), -1);
+  // Where a server is on its way already, the next one there counts.
+  EXPECT_EQ(shared.longest_waiting(0, Instant::max(), {0, 0, 1}), 1);
+  EXPECT_EQ(shared.longest_waiting(0, Instant(microseconds(300)), {0, 1, 1}), -1);
+  EXPECT_EQ(shared.longest_waiting(0, Instant(microseconds(301)), {0, 1, 1}), 1);
   EXPECT_EQ(shared.with_idle(0), 2);
   EXPECT_EQ(shared.with_idle(2), -1);
 }
@@ -236,8 +277,8 @@ TEST(SharedPool, AWaiterAndAServerToSpareNeverMissEachOther) {
   UserShare user{"app"};
   SharedPool shared{database, user, 2};
   for (int i = 0; i < 300; ++i) {
-    shared.publish(0, SharedPool::kNobodyWaits, 0);
-    shared.publish(1, SharedPool::kNobodyWaits, 0);
+    shared.publish(0, kNobody, 0);
+    shared.publish(1, kNobody, 0);
     std::atomic<int> ready = 0;
     bool idle_saw_waiter = false;
     bool waiter_saw_idle = false;
@@ -248,12 +289,12 @@ TEST(SharedPool, AWaiterAndAServerToSpareNeverMissEachOther) {
     {
       const std::jthread idle([&] {
         together();
-        shared.publish(0, SharedPool::kNobodyWaits, 1);
+        shared.publish(0, kNobody, 1);
         idle_saw_waiter = shared.longest_waiting(0, Instant::max()) == 1;
       });
       const std::jthread waits([&] {
         together();
-        shared.publish(1, 100, 0);
+        shared.publish(1, since(100), 0);
         waiter_saw_idle = shared.with_idle(1) == 0;
       });
     }
