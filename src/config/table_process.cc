@@ -99,7 +99,7 @@ constexpr Setting kLog[] = {
     {setting<&Settings::verbose>("verbose", {.max = 3}), Change::Reload,
      "How much more to log, 0 to 3."},
     {setting<&Settings::log_connections>("log_connections"), Change::Reload,
-     "Log each login of a client."},
+     "Log each login, of clients and at servers."},
     {setting<&Settings::log_disconnections>("log_disconnections"), Change::Reload,
      "Log each connection that ends, with the reason."},
     {setting<&Settings::log_pooler_errors>("log_pooler_errors"), Change::Reload,

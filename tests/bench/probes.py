@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import threading
 import time
@@ -211,6 +213,88 @@ def idle_memory(pooler, count):
         for connection in held:
             connection.close()
     return {"logged_in": (logged_in - before) / count, "queried": (queried - before) / count}
+
+
+def busy_threads(pid, work):
+    """How many threads of `pid` had a good share of the processor time of work()."""
+
+    def times():
+        found = {}
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
+                found[task] = int(file.read().split()[0])
+        return found
+
+    before = times()
+    work()
+    used = [after - before.get(task, 0) for task, after in times().items()]
+    return sum(1 for each in used if each > sum(used) / 5)
+
+
+def pairs_of_clients(pooler):
+    """Two pairs of clients of a pooler with two workers: one of different workers, one of the same.
+    Of three clients two are on one worker; which ones, the processor time of its threads says."""
+    clients = [pooler.connect() for _ in range(3)]
+    pairs = {}
+    for pair in ((clients[0], clients[1]), (clients[0], clients[2]), (clients[1], clients[2])):
+        threads = busy_threads(pooler.pid, lambda: ask_in_turns(pair, 200))
+        pairs.setdefault({1: "stays", 2: "crosses"}.get(threads), pair)
+    if not {"stays", "crosses"} <= set(pairs):
+        raise Broken("three clients on two workers are not on both of them")
+    return pairs
+
+
+def ask_in_turns(pair, times):
+    for connection in pair * times:
+        connection.query("select 1")
+
+
+def in_turns(pooler, pair, seconds):
+    """Two clients that use the pool's only server by turns, one query at a time: microseconds of the
+    pooler, and of its clients' waiting, per transaction."""
+    count, start = 0, time.monotonic()
+    with CpuTime(pooler.pid) as used:
+        while time.monotonic() - start < seconds:
+            ask_in_turns(pair, 10)
+            count += 20
+    elapsed = time.monotonic() - start
+    return {"total": used.total / count * 1e6, "waiting": elapsed / count * 1e6}
+
+
+OWN_WORK = 2000
+
+
+def own_work(pooler, clients, seconds):
+    """Transactions/s of work that is nearly all the pooler's: it answers each Parse and Close of a
+    statement that its server has, and PostgreSQL sees no more than a Sync."""
+
+    def message(kind, body):
+        return kind + struct.pack("!i", len(body) + 4) + body
+
+    parse = message(b"P", b"own\0select 1\0\0\0")
+    data = (parse + message(b"C", b"Sown\0")) * OWN_WORK + message(b"S", b"")
+    answer = (5 + 5) * OWN_WORK + 6
+    counts = [0] * clients
+    end = time.monotonic() + seconds
+
+    def work(number):
+        connection = pooler.connect()
+        connection.socket.settimeout(None)  # so that MSG_WAITALL waits
+        while time.monotonic() < end:
+            connection.socket.sendall(data)
+            if len(connection.socket.recv(answer, socket.MSG_WAITALL)) < answer:
+                break
+            counts[number] += 1
+        connection.close()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if min(counts) == 0:
+        raise Broken("a client of the pooler's own work got no answer")
+    return sum(counts) / seconds
 
 
 def most_servers(postgres, pooler, mode, clients, seconds):

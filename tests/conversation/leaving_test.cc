@@ -458,6 +458,39 @@ TEST(TimeLimit, OfAnIdleServer) {
   client.sees_nothing();
 }
 
+// Else all servers of a pool that were opened together would be closed together.
+TEST(TimeLimit, OfServersLivesEndsThemOneByOne) {
+  World world("server_lifetime=0.05\ndefault_pool_size=2\n");
+  auto [client, server] = world.session();
+  client.sends(query("begin"));
+  server.sees(query("begin"));
+  Peer second = world.one_more_client();
+  second.sends(query("select 2"));
+  Peer other = world.server();
+  other.sees(query("select 2"));
+  other.sends(result("2") + ready());
+  server.sends(command_complete("BEGIN") + ready());
+  const auto count = [&world] { return world.worker().server_count(); };
+  EXPECT_TRUE(world.until([&] { return count() < 2; }));
+  EXPECT_EQ(count(), 1U);
+  EXPECT_TRUE(world.until([&] { return count() == 0; }));
+}
+
+// Whoever holds a cancel request back holds back the server that it was for, but not for ever.
+TEST(TimeLimit, OfACancelRequest) {
+  World world("default_pool_size=1\ncancel_wait_timeout=0.05\n");
+  auto [client, server] = world.session();
+  client.sends(query("select 1"));
+  server.sees(query("select 1"));
+  Peer canceller = world.dials();
+  canceller.sends(wire::cancel_request(client.key()));
+  Peer request = world.accepts();
+  server.sends(result("1") + ready());
+  client.sees(result("1") + ready());
+  client.sends(query("select 2"));
+  server.sees(query("select 2"));
+}
+
 TEST(TimeLimit, OfAServersLogin) {
   World world("server_connect_timeout=0.05\n");
   Peer client = world.client();

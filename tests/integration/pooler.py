@@ -187,3 +187,25 @@ class Pooler:
             return (int(pool["cl_active"]) == 0 and int(pool["cl_waiting"]) == 0 and
                     int(pool["sv_active"]) == 0)
         process.until(at_rest, f"pool {database}/{user} comes to rest")
+
+    def wait_until_nothing_is_left(self):
+        """Waits until all counters of sessions are at zero, but for the console's own client."""
+        def counters():
+            lists = {row["list"]: int(row["items"]) for row in self.show("LISTS")}
+            clients = {row["name"]: int(row["used"]) for row in self.show("MEM")}["client"]
+            pools = [row for row in self.show("POOLS") if row["database"] != "pgbouncer"]
+            databases = [row for row in self.show("DATABASES") if row["name"] != "pgbouncer"]
+
+            def total(rows, *names):
+                return sum(int(row[name]) for row in rows for name in names)
+
+            busy = [name for name in pools[0] if name.startswith(("cl_", "sv_"))] if pools else []
+            return {"clients": lists["used_clients"] - 1, "logins": lists["login_clients"],
+                    "client memory": clients - 1,
+                    "busy": total(pools, *busy) - total(pools, "sv_idle") if pools else 0,
+                    "clients of databases": total(databases, "current_client_connections"),
+                    "servers not idle": lists["used_servers"] - total(pools, "sv_idle"),
+                    "slots of no server": total(databases, "current_connections") -
+                                          lists["used_servers"]}
+
+        process.until(lambda: not any(counters().values()), f"nothing is left: {counters()}")

@@ -95,7 +95,7 @@ def test_next_client_finds_a_clean_server(postgres, pooler, name, database, rese
                 leave(pooler, database, data, pause, reset)
                 check_next(postgres, pooler, database,
                            f"left after {number} messages and {cut} bytes, pause {pause}")
-    pooler.wait_for_rest(database)
+    pooler.wait_until_nothing_is_left()
 
 
 def test_query_of_a_client_that_left_is_ended(postgres, pooler):

@@ -27,5 +27,18 @@ TEST(Base64, RefusesWhatIsNotTheOneTextOfSomeBytes) {
   }
 }
 
+TEST(Base64, CutAnywhereItIsTheBytesOfItsWholeGroupsOrNothing) {
+  const std::string bytes = "sixteen bytes it";
+  const std::string text = base64_encode(bytes);
+  for (std::size_t size = 0; size < text.size(); ++size) {
+    const auto decoded = base64_decode(text.substr(0, size));
+    if (size % 4 == 0) {
+      EXPECT_EQ(decoded, bytes.substr(0, size / 4 * 3));
+    } else {
+      EXPECT_EQ(decoded, std::nullopt) << size;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace doorman::auth

@@ -249,6 +249,30 @@ TEST(ScramClient, RefusesAMalformedChallenge) {
   }
 }
 
+// Only the nonce and the number of rounds have an end that nothing marks.
+TEST(Scram, RefusesMessagesThatEndTooEarly) {
+  const std::string first = kClientFirst;
+  for (std::size_t size = 0; size < first.size(); ++size) {
+    ScramServer server(pencil(), kServerNonce);
+    const bool in_nonce = size > first.find("r=") + 2;
+    EXPECT_EQ(static_cast<bool>(server.first(first.substr(0, size))), in_nonce) << size;
+  }
+  const std::string challenge = kServerFirst;
+  for (std::size_t size = 0; size < challenge.size(); ++size) {
+    ScramClient client(kClientNonce, "user");
+    const bool in_rounds = size > challenge.find(",i=") + 3;
+    EXPECT_EQ(static_cast<bool>(client.parse_server_first(challenge.substr(0, size))), in_rounds)
+        << size;
+  }
+  const std::string end = kServerFinal;
+  for (std::size_t size = 0; size < end.size(); ++size) {
+    ScramClient client(kClientNonce, "user");
+    ASSERT_TRUE(client.parse_server_first(kServerFirst));
+    ASSERT_TRUE(client.final_with_password("pencil"));
+    EXPECT_FALSE(client.verify_server_final(end.substr(0, size))) << size;
+  }
+}
+
 TEST(ScramClient, BelievesOnlyAServerThatKnowsTheVerifier) {
   const auto end = [](const std::string& server_final) {
     ScramClient client(kClientNonce, "user");

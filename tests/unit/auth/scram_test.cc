@@ -158,6 +158,13 @@ TEST(Saslprep, LeavesWhatItRefusesAsItIs) {
   }
 }
 
+TEST(Saslprep, TakesWhatEndsInTheMiddleOfACharacter) {
+  const std::string whole = "p\u00e4ss\u00a0\u2168\u00ad\U0001f512";
+  for (std::size_t size = 0; size <= whole.size(); ++size) {
+    EXPECT_EQ(prepare_password(whole.substr(0, size)).empty(), size == 0) << size;
+  }
+}
+
 TEST(Saslprep, TakesALongPassword) {
   std::string password;
   std::string prepared;

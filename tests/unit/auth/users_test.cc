@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 namespace doorman::auth {
@@ -69,6 +70,26 @@ TEST(Users, NamesFileAndLineOfAMistake) {
 TEST(Users, NeverShowsAPasswordInAnError) {
   EXPECT_EQ(refusal("\"a\" \"pencil\n").find("pencil"), std::string::npos);
   EXPECT_EQ(refusal("\"a\" pencil\n").find("pencil"), std::string::npos);
+}
+
+TEST(Users, WhereverTheFileEndsNobodyElseAppears) {
+  const std::string whole =
+      "; people\n\"shop\" \"pencil\"\r\n\n  \"quo\"\"ted\" \"a\"\"b;c\" rest\n\"locked\"\t\"\"\n";
+  const Users all = parsed(whole);
+  for (std::size_t size = 0; size <= whole.size(); ++size) {
+    const std::string cut = whole.substr(0, size);
+    auto users = Users::parse(cut, "users.txt");
+    if (!users) {
+      const auto line = 1 + std::count(cut.begin(), cut.end(), '\n');
+      EXPECT_TRUE(users.error().message.starts_with("users.txt:" + std::to_string(line) + ": "))
+          << size << ": " << users.error().message;
+      continue;
+    }
+    for (const std::string_view name : users->names()) {
+      ASSERT_NE(all.find(name), nullptr) << size;
+      EXPECT_TRUE(all.find(name)->text.starts_with(users->find(name)->text)) << size;
+    }
+  }
 }
 
 TEST(Users, LimitsTheLengthOfAField) {

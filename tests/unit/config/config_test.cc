@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+
+#include "config/connection_string.h"
+
 namespace doorman::config {
 namespace {
 
@@ -259,6 +264,45 @@ TEST(Config, RefusesConnectionStringsThatAreNone) {
             where +
                 "expected key=value pairs with blanks between them; the one after password "
                 "has no =");
+}
+
+TEST(Config, WhereverTheFileEndsItIsRightOrSaysInWhichLine) {
+  const std::string whole =
+      "; ours\n[databases]\nshop = host=10.0.0.1,db port=5433 password='a''b' pool_size=3\n"
+      "* = host=/run/x connect_query='select 1'\n[users]\napp = pool_mode=session\n"
+      "[pgbouncer]\nlisten_addr = 127.0.0.1,::1\npool_mode = transaction\n"
+      "query_timeout = 12.5min\nunix_socket_mode = 0700\nmax_client_conn = 500\n"
+      "ignore_startup_parameters = a, b\nverbose = 2\n";
+  const Config all = parse(whole, "f").take();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    const std::string cut = whole.substr(0, size);
+    auto config = parse(cut, "f");
+    if (config) {
+      for (const auto& [name, database] : config->databases) {
+        EXPECT_TRUE(all.databases.contains(name)) << size;
+      }
+      continue;
+    }
+    const std::string& message = config.error().message;
+    const auto lines = std::to_string(std::count(cut.begin(), cut.end(), '\n') + 1);
+    EXPECT_TRUE(message.starts_with("f:" + lines + ": ") ||
+                cut.find("[pgbouncer]") == std::string::npos)
+        << size << ": " << message;
+  }
+}
+
+TEST(Config, ConnectionStringsCutAnywhereGiveTheSamePairs) {
+  const std::string whole = "host = a,b  port=1 password='it''s = x' user=me";
+  const auto all = split_connection_string(whole).take();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    auto part = split_connection_string(whole.substr(0, size));
+    if (!part) continue;
+    ASSERT_LE(part->size(), all.size());
+    for (std::size_t i = 0; i < part->size(); ++i) {
+      EXPECT_EQ((*part)[i].key, all[i].key) << size;
+      EXPECT_TRUE(all[i].value.starts_with((*part)[i].value)) << size;
+    }
+  }
 }
 
 TEST(Config, LimitsNames) {

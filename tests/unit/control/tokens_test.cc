@@ -64,5 +64,24 @@ TEST(Tokens, SaysWhatIsNotClosed) {
   EXPECT_EQ(error_of("/* x"), "a comment (/*) is not closed");
 }
 
+TEST(Tokens, WhereverTheTextEndsTheWordsBeforeAreTheSame) {
+  const std::string whole = "set /* why */ \"a \"\"name\" = 'it''s' ; -- done\n show;";
+  const std::vector<Word> all = words(whole);
+  ASSERT_EQ(all.size(), 6u);
+  for (std::size_t size = 0; size <= whole.size(); ++size) {
+    auto part = words_of(whole.substr(0, size));
+    if (!part) continue;
+    for (std::size_t i = 0; i < part->size(); ++i) {
+      if (i + 1 < part->size()) {
+        EXPECT_EQ((*part)[i], all[i]) << size;
+      } else {
+        EXPECT_TRUE(all[i].text.starts_with((*part)[i].text) || (*part)[i].text == "/" ||
+                    (*part)[i].text == "-")
+            << size << ": " << (*part)[i].text;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace doorman::control

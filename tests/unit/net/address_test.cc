@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include <cstddef>
+#include <string>
 
 #include "base/unique_fd.h"
 
@@ -24,6 +25,18 @@ TEST(Address, ReadsNumbersAndNoNames) {
   for (const char* other : {"", "localhost", "10.1", "1.2.3.4.5", "::1%", "::1%nosuchinterface",
                             "[::1]", " 10.0.0.5", "*", "/tmp", "1.2.3.256"}) {
     EXPECT_EQ(text_of(other, 1), "none") << other;
+  }
+}
+
+TEST(Address, IsNoNumberWhileAPartOfItIsMissing) {
+  const std::string v4 = "192.168.100.200";
+  for (std::size_t size = 0; size < v4.size(); ++size) {
+    const std::string cut = v4.substr(0, size);
+    EXPECT_EQ(text_of(cut.c_str(), 1), size > 12 ? cut + ":1" : "none") << cut;
+  }
+  const std::string v6 = "2001:db8:1:2:3:4:5:6";
+  for (std::size_t size = 0; size < v6.size(); ++size) {
+    EXPECT_EQ(text_of(v6.substr(0, size).c_str(), 1), "none") << size;
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -142,6 +143,20 @@ TEST(StartupOptions, WhatOnlyPostgresCouldJudgeIsRefused) {
   EXPECT_TRUE(options("a=1").starts_with("error: "));
   EXPECT_EQ(options("-c a"), "error: -c a requires a value");
   EXPECT_EQ(options("--a"), "error: --a requires a value");
+}
+
+TEST(StartupOptions, WhereverTheyEndTheyAreReadAsFarAsTheyGo) {
+  const std::string whole = "-c work_mem=2MB  --a-b=x\\ y\\\\ -cd='q' -c e=";
+  const std::string all = options(whole);
+  ASSERT_EQ(all, "[work_mem=2MB][a_b=x y\\][d='q'][e=]");
+  for (std::size_t size = 0; size <= whole.size(); ++size) {
+    const std::unique_ptr<char[]> exact(new char[size]);
+    std::copy_n(whole.begin(), size, exact.get());
+    std::string part = options({exact.get(), size});
+    if (part.starts_with("error: ")) continue;
+    if (!part.empty()) part.pop_back();  // the last value may be cut
+    EXPECT_TRUE(all.starts_with(part)) << size << ": " << part;
+  }
 }
 
 }  // namespace
