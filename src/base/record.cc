@@ -2,6 +2,8 @@
 
 namespace doorman {
 
+RecordFormat record_format;
+
 void RecordWriter::number(std::uint16_t tag, std::uint64_t value) {
   append_u16(out_, tag);
   append_u32(out_, sizeof value);
@@ -16,6 +18,12 @@ void RecordWriter::text(std::uint16_t tag, std::string_view value) {
 
 std::uint64_t Field::number() const {
   return value.size() == sizeof(std::uint64_t) ? read_u64(bytes_of(value).data()) : 0;
+}
+
+std::string RecordWriter::take() {
+  static constexpr std::uint16_t kNoTag = 0xffff;  // of no field, ever
+  if (!record_format.extra.empty()) text(kNoTag, record_format.extra);
+  return std::move(out_);
 }
 
 Result<std::optional<Field>> RecordReader::next() {

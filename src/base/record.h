@@ -17,6 +17,17 @@
 
 namespace doorman {
 
+// The form of records, which goes with them. Readers skip fields and kinds that they do not know,
+// so additions raise `version` only; what an older reader would misread raises `readable_by`.
+struct RecordFormat {
+  std::uint8_t version = 2;      // that this release writes
+  std::uint8_t readable_by = 1;  // the oldest version whose readers understand it
+  std::uint8_t oldest = 1;       // the oldest version that this release reads
+  std::string_view extra = {};   // what every record has in a field that no release knows
+};
+// Changed by programs that stand in for other releases in tests, and before there is any thread.
+extern RecordFormat record_format;
+
 class RecordWriter {
  public:
   void number(std::uint16_t tag, std::uint64_t value);
@@ -24,7 +35,7 @@ class RecordWriter {
   void bytes(std::uint16_t tag, Bytes value) { text(tag, text_of(value)); }
 
   const std::string& record() const { return out_; }
-  std::string take() { return std::move(out_); }
+  std::string take();
 
  private:
   std::string out_;

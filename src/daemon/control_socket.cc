@@ -114,6 +114,7 @@ void ControlSocket::on_input(Asker& asker) {
 void ControlSocket::answer(const std::shared_ptr<Asker>& asker, const std::string& line) {
   const auto ends = [](const std::shared_ptr<Asker>& who, const std::string& text) {
     who->say(text);
+    ::shutdown(who->fd.get(), SHUT_WR);
     who->over = true;
   };
   if (!line.starts_with(kGreeting) || !line.ends_with(" upgrade")) {

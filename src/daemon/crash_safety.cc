@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "base/log.h"
+#include "base/record.h"
 #include "daemon/halt.h"
 #include "handoff/recovery.h"
 
@@ -170,6 +171,7 @@ std::vector<CrashSafety::Figure> CrashSafety::figures() const {
   std::uint64_t not_kept = 0;
   for (const auto& each : live_) not_kept += each->not_kept();
   std::vector<Figure> all = {{.key = "crash_safe", .value = on() ? 1U : 0U},
+                             {.key = "record_version", .value = record_format.version},
                              {.key = "clients_restored", .value = restored_},
                              {.key = "clients_not_kept", .value = not_kept}};
   if (!stash_) return all;

@@ -113,9 +113,7 @@ Result<std::unique_ptr<Halt>> park(Daemon& daemon) {
     process.lanes = lanes.size();
     for (const Lane& lane : lanes) process.fds += lane.fds.size();
     RecordWriter out;
-    out.text(TagVersions,
-             save(Versions{
-                 .program = PG_DOORMAN_VERSION, .records = kRecords, .oldest = kOldestRecords}));
+    out.text(TagVersions, save(our_versions()));
     out.text(TagProcess, save(process));
     const UniqueFd record = TRY(handoff::memory_of(out.record()));
     if (!notifier.store(std::string(kProcess), record.get()) || !notifier.barrier(kBarrierLimit)) {
@@ -208,7 +206,7 @@ Result<> Parked::read(std::vector<PassedFd> fds) {
   while (auto field = TRY(reader.next())) {
     if (field->tag == TagVersions) {
       const Versions versions = TRY(load_versions(field->value));
-      TRY(compatible(versions));
+      TRY(can_read(our_versions(), versions));
     }
     if (field->tag != TagProcess) continue;
     process_ = TRY(load_process(field->value));
@@ -251,9 +249,10 @@ Result<> Parked::build(Daemon& daemon) {
     TRY(daemon.take_state(process_));
     const std::vector<Worker*>& workers = daemon.workers();
     std::vector<std::vector<Piece>> of_worker(workers.size());
-    std::size_t next = 0;
+    std::size_t next[2] = {};  // worker for a server alone, and for a client
     for (Piece& piece : TRY(pieces())) {
-      of_worker[next++ % workers.size()].push_back(std::move(piece));
+      of_worker[next[piece.entry.client != 0 ? 1 : 0]++ % workers.size()].push_back(
+          std::move(piece));
     }
     std::mutex mutex;  // of the next three
     std::size_t clients = 0;

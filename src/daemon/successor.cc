@@ -59,10 +59,8 @@ void Successor::give_up(const Error& error) {
 }
 
 void Successor::take_over() {
-  const Versions mine = {
-      .program = PG_DOORMAN_VERSION, .records = kRecords, .oldest = kOldestRecords};
   reached("hello");
-  must(channel_.send(MessageKind::Hello, save(mine), clock_now() + kSayLimit));
+  must(channel_.send(MessageKind::Hello, save(our_versions()), clock_now() + kSayLimit));
   for (;;) {
     Message message = must(channel_.receive(clock_now() + kPatience));
     if (message.kind == MessageKind::Rehearse) {
@@ -125,11 +123,11 @@ void Successor::build(Message message) {
   const std::size_t workers = daemon_.workers().size();
   std::vector<std::vector<Piece>> of_worker(workers);
   std::size_t next_fd = 0;
-  std::size_t next_worker = 0;
+  std::size_t next[2] = {};  // worker for a server alone, and for a client
   for (std::size_t i = first_lane; i < fds.size(); ++i) {
     maps.push_back(must(Mapped::of(fds[i].get())));
     for (Piece& piece : must(read_lane(maps.back().text(), &sockets, next_fd))) {
-      of_worker[next_worker++ % workers].push_back(std::move(piece));
+      of_worker[next[piece.entry.client != 0 ? 1 : 0]++ % workers].push_back(std::move(piece));
     }
   }
   Taken taken;

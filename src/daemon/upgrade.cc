@@ -88,10 +88,14 @@ Result<> Upgrade::start() {
   if (!hello) return explained(hello.take_error());
   const Versions versions = TRY(load_versions(hello->body));
   verdict_.to = versions.program;
-  TRY(compatible(versions));
+  TRY(can_read(versions, our_versions()));
   reached("old started");
   log(LogLevel::Notice, "upgrade: pg_doorman {} is started as process {}", versions.program,
       midwife_.successor());
+  if (auto back = can_read(our_versions(), versions); !back) {
+    log(LogLevel::Warning, "upgrade: a failure in probation would cost the clients: {}",
+        back.error().message);
+  }
   return {};
 }
 

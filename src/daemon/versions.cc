@@ -1,5 +1,9 @@
 #include "daemon/versions.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "base/record.h"
 #include "daemon/upgrade.h"
 
@@ -12,6 +16,7 @@ enum Tag : std::uint16_t {
   TagProgram = 1,
   TagRecords = 2,
   TagOldest = 3,
+  TagReadableBy = 4,
 
   TagCount = 1,
   TagReason = 2,
@@ -40,11 +45,19 @@ constexpr std::size_t kMostRefused = 4000;
 
 }  // namespace
 
+Versions our_versions() {
+  return {.program = PG_DOORMAN_VERSION,
+          .records = record_format.version,
+          .oldest = record_format.oldest,
+          .readable_by = record_format.readable_by};
+}
+
 std::string save(const Versions& versions) {
   RecordWriter out;
   out.text(TagProgram, versions.program);
   out.number(TagRecords, versions.records);
   out.number(TagOldest, versions.oldest);
+  out.number(TagReadableBy, versions.readable_by);
   return out.take();
 }
 
@@ -55,18 +68,20 @@ Result<Versions> load_versions(std::string_view record) {
     if (field->tag == TagProgram) versions.program = field->value;
     if (field->tag == TagRecords) versions.records = field->number();
     if (field->tag == TagOldest) versions.oldest = field->number();
+    if (field->tag == TagReadableBy) versions.readable_by = field->number();
   }
   return versions;
 }
 
-Result<> compatible(const Versions& other) {
-  if (other.records < kOldestRecords || other.oldest > kRecords || other.records == 0) {
-    return Error{ErrorCode::Protocol, "pg_doorman " + other.program + " reads records of version " +
-                                          std::to_string(other.oldest) + " to " +
-                                          std::to_string(other.records) +
-                                          ", these are of version " + std::to_string(kRecords)};
-  }
-  return {};
+Result<> can_read(const Versions& reader, const Versions& writer) {
+  const bool known = reader.records > 0 && writer.records > 0;
+  if (known && reader.records >= writer.readable_by && reader.oldest <= writer.records) return {};
+  return Error{
+      ErrorCode::Protocol,
+      fmt::format("pg_doorman {} reads records of version {} to {}, these are of version {} and "
+                  "for readers of version {} or later",
+                  reader.program, reader.oldest, reader.records, writer.records,
+                  std::max(writer.readable_by, std::uint64_t{1}))};
 }
 
 std::string save(const Loss& loss) {

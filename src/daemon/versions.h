@@ -11,20 +11,18 @@
 
 namespace doorman::daemon {
 
-// The format of records: raised when one changes so that an older reader would misread it. New
-// fields do not raise it, since readers skip what they do not know.
-inline constexpr std::uint64_t kRecords = 1;
-inline constexpr std::uint64_t kOldestRecords = 1;  // that we read, and that may read ours
-
+// What a program says of itself; of the form of records see base/record.h.
 struct Versions {
   std::string program;
-  std::uint64_t records = 0;  // the newest that it writes
-  std::uint64_t oldest = 0;   // the oldest that it reads
+  std::uint64_t records = 0;      // the newest version: what it writes
+  std::uint64_t oldest = 0;       // the oldest version that it reads
+  std::uint64_t readable_by = 0;  // the oldest version that may read what it writes
 };
+Versions our_versions();
 std::string save(const Versions& versions);
 Result<Versions> load_versions(std::string_view record);
-// An Error says why the two cannot work together.
-Result<> compatible(const Versions& other);
+// An Error says why one cannot read what the other writes.
+Result<> can_read(const Versions& reader, const Versions& writer);
 
 struct Loss {
   std::size_t count = 0;

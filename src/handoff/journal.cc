@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/record.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "handoff/fd_store.h"
@@ -251,8 +252,8 @@ bool Journal::write(HotSlot& slot, Kind kind, std::uint64_t id, std::string_view
   const auto size = static_cast<std::uint32_t>(body.size());
   const auto at = append({.size = size,
                           .kind = static_cast<std::uint16_t>(kind),
-                          .version = kVersion,
-                          .readable_by = kVersion,
+                          .version = record_format.version,
+                          .readable_by = record_format.readable_by,
                           .id = id,
                           .previous = 0,
                           .changes = 0,
@@ -274,8 +275,8 @@ bool Journal::add(HotSlot& slot, Kind kind, std::uint64_t id, std::string_view b
   const auto size = static_cast<std::uint32_t>(body.size());
   const auto at = append({.size = size,
                           .kind = static_cast<std::uint16_t>(kind),
-                          .version = kVersion,
-                          .readable_by = kVersion,
+                          .version = record_format.version,
+                          .readable_by = record_format.readable_by,
                           .id = id,
                           .previous = previous,
                           .changes = before->changes + size + std::uint32_t{sizeof(RecordHead)},
@@ -310,8 +311,11 @@ Result<Journal::RecordHead> Journal::read_head(std::uint64_t at) const {
 
 Result<JournalRecord> Journal::read_record(std::uint64_t at, std::uint64_t& previous) const {
   const RecordHead record = TRY(read_head(at));
-  if (record.readable_by > kVersion) {
-    return Error{ErrorCode::Protocol, "a record of the journal is of a later release"};
+  if (record.readable_by > record_format.version || record.version < record_format.oldest) {
+    return Error{ErrorCode::Protocol, "a record of the journal is of another release: of version " +
+                                          std::to_string(record.version) +
+                                          ", for readers of version " +
+                                          std::to_string(record.readable_by) + " or later"};
   }
   JournalRecord read{
       .kind = static_cast<Kind>(record.kind),
@@ -513,7 +517,8 @@ Journal::Busy Journal::busy() const {
   Busy busy;
   for (std::size_t i = 0; i < slots(); ++i) {
     const HotSlot* slot = slot_at(i);
-    if (slot->pending.load(std::memory_order_relaxed) != 0) ++busy.pending;
+    const std::uint8_t pending = slot->pending.load(std::memory_order_relaxed);
+    if ((pending & ~session::pending::kListens) != 0) ++busy.pending;
     if (slot->in_doubt.load(std::memory_order_relaxed) != 0) ++busy.in_doubt;
   }
   return busy;

@@ -40,6 +40,8 @@ enum class Kind : std::uint16_t {
   StatementRemoved = 17,
   StatementsCleared = 18,
   ParametersChanged = 19,
+  ChannelsAdded = 20,  // since version 2
+  ChannelsRemoved = 21,
 };
 
 // Whether a journal may be used, and how.
@@ -72,8 +74,6 @@ struct Kept {
 
 class Journal final : public session::SlotSource {
  public:
-  static constexpr std::uint8_t kVersion = 1;  // of the records that this release writes
-
   static Result<std::unique_ptr<Journal>> create(std::uint32_t number);
   static Result<std::unique_ptr<Journal>> open(std::uint32_t number, UniqueFd fd);
   ~Journal();

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "session/client.h"
+#include "session/client_listening.h"
 #include "session/record_fields.h"
 #include "session/records.h"
 #include "session/server.h"
@@ -108,6 +109,19 @@ void LiveStash::statement_removed(HotSlot& slot, const session::ClientStatement&
 }
 
 void LiveStash::statements_cleared(HotSlot& slot) { add(slot, Kind::StatementsCleared, {}); }
+
+// Who reads version 1 knows from the slot that there is something that it cannot know.
+void LiveStash::channels_added(const ClientSession& client, const session::Channels& added) {
+  if (record_format.version < 2) return;
+  const std::string& encoding = client.listening()->hub().encoding;
+  add(client.slot(), Kind::ChannelsAdded, SessionRecords::save_channels(encoding, added));
+}
+
+void LiveStash::channels_removed(const ClientSession& client, const session::Channels& gone) {
+  if (record_format.version < 2) return;
+  const std::string& encoding = client.listening()->hub().encoding;
+  add(client.slot(), Kind::ChannelsRemoved, SessionRecords::save_channels(encoding, gone));
+}
 
 // ---- Sockets ----------------------------------------------------------------------------------
 

@@ -45,6 +45,10 @@ class LiveStash final : public session::Live {
   void statement_added(session::HotSlot& slot, const session::ClientStatement& added) override;
   void statement_removed(session::HotSlot& slot, const session::ClientStatement& gone) override;
   void statements_cleared(session::HotSlot& slot) override;
+  void channels_added(const session::ClientSession& client,
+                      const session::Channels& added) override;
+  void channels_removed(const session::ClientSession& client,
+                        const session::Channels& gone) override;
   void changed(const session::ClientSession& client) override;
   void ended(UniqueFd fd) override;
   void tick(Instant now) override;

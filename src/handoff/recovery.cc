@@ -50,6 +50,8 @@ std::optional<session::ClientChange::What> change_of(Kind kind) {
     case Kind::StatementRemoved: return session::ClientChange::What::StatementRemoved;
     case Kind::StatementsCleared: return session::ClientChange::What::StatementsCleared;
     case Kind::ParametersChanged: return session::ClientChange::What::ParametersChanged;
+    case Kind::ChannelsAdded: return session::ClientChange::What::ChannelsAdded;
+    case Kind::ChannelsRemoved: return session::ClientChange::What::ChannelsRemoved;
     case Kind::Client:
     case Kind::Server:
     case Kind::Statement:
@@ -67,6 +69,11 @@ Result<> Recovery::build(Kept& kept, UniqueFd fd) {
   }
   session::Image image;
   image.client = TRY(SessionRecords::idle(kept.record.body, changes));
+  const bool listens =
+      (kept.slot->pending.load(std::memory_order_relaxed) & pending::kListens) != 0;
+  if (listens && !SessionRecords::listens(image.client)) {
+    return Error{ErrorCode::Protocol, "what it listens to was not written down"};
+  }
   image.client_fd = std::move(fd);
   image.client_kept = copies_ == Copies::Kept;
   return SessionRecords::put_in(next_host(), std::move(image));
@@ -140,10 +147,11 @@ Fate fate_of(const HotSlot& client, const HotSlot* server) {
                      (server != nullptr && server->in_doubt.load(std::memory_order_relaxed) != 0);
   if (doubt || (left & pending::kOutput) != 0) return Fate::Closed;
   switch (state) {
-    case ClientState::Idle:
-      return (left & (pending::kInput | pending::kListens)) != 0 ? Fate::ToldLost : Fate::GoesOn;
-    case ClientState::Waiting:
-    case ClientState::Preparing: return Fate::ToldLost;  // nothing of it has been sent
+    case ClientState::Idle: return (left & pending::kInput) != 0 ? Fate::ToldLost : Fate::GoesOn;
+    case ClientState::Preparing:
+      if ((left & pending::kCommitted) != 0) return Fate::ToldUnknown;
+      [[fallthrough]];
+    case ClientState::Waiting: return Fate::ToldLost;  // nothing of it has been sent
     case ClientState::Active:
       return (left & pending::kQuery) != 0 ? Fate::ToldUnknown : Fate::ToldLost;
     case ClientState::Startup:

@@ -101,6 +101,7 @@ void ClientSession::note_pending() {
   }
   if (server_ != nullptr && !server_->replies().empty()) now |= pending::kQuery;
   if (listening_ && !listening_->channels.empty()) now |= pending::kListens;
+  if (server_ != nullptr && server_->handing_over()) now |= pending::kCommitted;
   slot_->pending.store(now, std::memory_order_release);
 }
 

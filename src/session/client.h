@@ -73,7 +73,10 @@ class ClientSession final : public pool::Waiter,
   const std::string& client_encoding() const;
   void notified();            // its hub has something for it
   void tell_notifications();  // those that are queued: into host.to_client
-  void wait_for_channels();   // the server hands over what it listens to
+  void listens_to(const std::vector<std::string>& added);  // from now on
+  // Ends what the transaction has unlistened, see ClientListening.
+  void unlisten(const std::vector<std::string>& listened_anew);
+  void wait_for_channels();  // the server hands over what it listens to
   void channels_ready();
   void forget_no_channels();
 

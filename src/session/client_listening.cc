@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "session/client.h"
+#include "session/live.h"
 #include "session/server.h"
 #include "wire/error_response.h"
 #include "wire/message_reader.h"
@@ -32,7 +33,7 @@ std::string gap(const ClientListening& listening, bool notify_channels) {
 
 }  // namespace
 
-void ClientListening::unlisten(const std::vector<std::string>& listened_anew) {
+Channels ClientListening::unlisten(const std::vector<std::string>& listened_anew) {
   Channels gone;
   const auto drop = [&](const std::string& channel) {
     const bool anew =
@@ -43,9 +44,10 @@ void ClientListening::unlisten(const std::vector<std::string>& listened_anew) {
   if (transaction.unlistens_all()) {
     for (const std::string& each : channels) drop(each);
   }
-  if (gone.empty()) return;
+  if (gone.empty()) return gone;
   for (const std::string& each : gone) channels.erase(each);
   hub_.unlisten(*subscriber, gone);
+  return gone;
 }
 
 ClientListening& ClientSession::begin_listening(std::string_view client_encoding) {
@@ -73,6 +75,17 @@ ListenStepsRef ClientSession::steps_of_query(const wire::Header& header, Bytes i
   if (header.type != 'Q' || input.size() < header.total()) return nullptr;
   wire::MessageReader reader(input.subspan(wire::kHeaderSize, header.total() - wire::kHeaderSize));
   return listen_steps(reader.text(), dialect());
+}
+
+void ClientSession::listens_to(const std::vector<std::string>& added) {
+  const Channels channels(added.begin(), added.end());
+  listening_->channels.insert(channels.begin(), channels.end());
+  if (host_->live != nullptr) host_->live->channels_added(*this, channels);
+}
+
+void ClientSession::unlisten(const std::vector<std::string>& listened_anew) {
+  const Channels gone = listening_->unlisten(listened_anew);
+  if (host_->live != nullptr && !gone.empty()) host_->live->channels_removed(*this, gone);
 }
 
 void ClientSession::wait_for_channels() { enter(ClientState::Preparing); }

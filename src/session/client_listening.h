@@ -26,8 +26,8 @@ class ClientListening {
   ListenStepsRef of_portal;   // of what was bound last
 
   // Ends what the transaction has unlistened, but for what the server listens to nevertheless: that
-  // was listened to again.
-  void unlisten(const std::vector<std::string>& listened_anew);
+  // was listened to again. Returns what has ended.
+  Channels unlisten(const std::vector<std::string>& listened_anew);
 
  private:
   ListenHub& hub_;

@@ -1,6 +1,7 @@
 // A client as a record, and back.
 #include "session/cancel.h"
 #include "session/client.h"
+#include "session/client_tags.h"
 #include "session/live.h"
 #include "session/login.h"
 #include "session/record_fields.h"
@@ -10,39 +11,6 @@
 namespace doorman::session {
 
 namespace {
-
-// Never use a number again for something else.
-enum Tag : std::uint16_t {
-  TagId = 1,
-  TagState = 2,
-  TagDatabase = 3,
-  TagUser = 4,
-  TagFramer = 5,
-  TagDiscarding = 6,
-  TagSkippingToSync = 7,
-  TagInbox = 8,
-  TagUnsent = 9,
-  TagPeer = 10,
-  TagCancelKey = 11,
-  TagParameters = 12,
-  TagStatement = 13,
-  TagConnectedAt = 14,
-  TagStateSince = 15,
-  TagRequestAt = 16,
-  TagTransactionAt = 17,
-  TagQueryAt = 18,
-  TagWaitingSince = 19,
-  TagToldOfWaiting = 20,
-  TagLoginUser = 40,  // as whom it came
-  TagLogin = 41,      // behind its proof
-  // 60 to 69: listening_records.cc
-  TagUnnamed = 80,
-  TagPortal = 81,
-  TagSaid = 82,  // of a batch that may be said again
-  TagSaidWhole = 83,
-};
-
-bool is_of_listening(std::uint16_t tag) { return tag >= 60 && tag <= 69; }
 
 std::optional<ClientState> known_state(std::uint64_t number) {
   using enum ClientState;
@@ -86,7 +54,8 @@ std::string SessionRecords::save(const ClientSession& client) {
       out.text(TagPortal, save_client_statement({.name = name, .statement = statement}));
     });
   }
-  if (client.last_batch_ && client.last_batch_->repeatable) {
+  const bool may_be_said_again = client.last_batch_ && client.last_batch_->repeatable;
+  if (may_be_said_again && record_format.version >= 2) {
     out.text(TagSaid, client.last_batch_->said);
     out.number(TagSaidWhole, client.last_batch_->ended ? 1 : 0);
   }
@@ -365,57 +334,6 @@ Result<> SessionRecords::check(Host& host, Image image) {
     let_go(*client);
   }
   return outcome;
-}
-
-// Where it stood, and what it waited for, is left out.
-Result<std::string> SessionRecords::idle(std::string_view record,
-                                         const std::vector<ClientChange>& changes) {
-  RecordWriter out;
-  std::string_view parameters;
-  std::vector<std::string> statements;
-  RecordReader reader(record);
-  while (auto field = TRY(reader.next())) {
-    switch (field->tag) {
-      case TagState:
-      case TagFramer:
-      case TagDiscarding:
-      case TagSkippingToSync:
-      case TagInbox:
-      case TagUnsent:
-      case TagStateSince:
-      case TagRequestAt:
-      case TagTransactionAt:
-      case TagQueryAt:
-      case TagWaitingSince:
-      case TagToldOfWaiting:
-      case TagUnnamed:
-      case TagPortal:
-      case TagSaid:
-      case TagSaidWhole: break;
-      case TagParameters: parameters = field->value; break;
-      case TagStatement: statements.push_back(TRY(without_text(field->value))); break;
-      default:
-        if (!is_of_listening(field->tag)) out.text(field->tag, field->value);
-        break;
-    }
-  }
-  for (const ClientChange& change : changes) {
-    switch (change.what) {
-      case ClientChange::What::StatementAdded: statements.push_back(change.record); break;
-      case ClientChange::What::StatementRemoved:
-        std::erase_if(statements, [&](const std::string& each) {
-          return serial_of(each) == serial_of(change.record);
-        });
-        break;
-      case ClientChange::What::StatementsCleared: statements.clear(); break;
-      case ClientChange::What::ParametersChanged: parameters = change.record; break;
-    }
-  }
-  out.number(TagState, static_cast<std::uint64_t>(ClientState::Idle));
-  out.number(TagStateSince, to_number(clock_now()));
-  out.text(TagParameters, parameters);
-  for (const std::string& each : statements) out.text(TagStatement, each);
-  return out.take();
 }
 
 }  // namespace doorman::session

@@ -22,7 +22,8 @@ namespace pending {
 inline constexpr std::uint8_t kInput = 1;    // bytes of the client that were read and wait
 inline constexpr std::uint8_t kOutput = 2;   // the client has got a part of a message
 inline constexpr std::uint8_t kQuery = 4;    // a query of the client was sent and is not answered
-inline constexpr std::uint8_t kListens = 8;  // it waits for notifications, which get lost
+inline constexpr std::uint8_t kListens = 8;  // the record says to what, since version 2
+inline constexpr std::uint8_t kCommitted = 16;  // a transaction, of whose end it is not told yet
 }  // namespace pending
 
 struct alignas(32) HotSlot {

@@ -4,21 +4,12 @@
 // is told of the gap.
 #include "session/client.h"
 #include "session/client_listening.h"
+#include "session/client_tags.h"
 #include "session/records.h"
 
 namespace doorman::session {
 
 namespace {
-
-// Fields of the client's record. Never use a number again for something else.
-enum Tag : std::uint16_t {
-  TagEncoding = 60,  // of the hub
-  TagChannel = 61,
-  TagQueued = 62,  // a NotificationResponse; empty: a gap
-  TagTransaction = 63,
-  TagOfUnnamed = 64,
-  TagOfPortal = 65,
-};
 
 Result<ListenStepsRef> load_shared_steps(std::string_view record) {
   return ListenStepsRef(std::make_shared<const ListenSteps>(TRY(load_steps(record))));

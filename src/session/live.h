@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "session/hot_slot.h"
+#include "session/listen.h"
 #include "session/statements.h"
 
 namespace doorman::session {
@@ -26,6 +27,8 @@ class Live {
   virtual void statement_added(HotSlot& slot, const ClientStatement& statement) = 0;
   virtual void statement_removed(HotSlot& slot, const ClientStatement& statement) = 0;
   virtual void statements_cleared(HotSlot& slot) = 0;
+  virtual void channels_added(const ClientSession& client, const Channels& added) = 0;
+  virtual void channels_removed(const ClientSession& client, const Channels& gone) = 0;
   // Something else: the record is written anew.
   virtual void changed(const ClientSession& client) = 0;
   // A client's socket that is kept and has to end: a close alone would not end it.

@@ -48,7 +48,14 @@ struct Image {
 
 // What has changed about a client since its record.
 struct ClientChange {
-  enum class What { StatementAdded, StatementRemoved, StatementsCleared, ParametersChanged };
+  enum class What {
+    StatementAdded,
+    StatementRemoved,
+    StatementsCleared,
+    ParametersChanged,
+    ChannelsAdded,
+    ChannelsRemoved,
+  };
   What what;
   std::string record;
 };
@@ -84,6 +91,8 @@ struct SessionRecords {
   // What is true of a client whatever it does: the record of the same client, when it is idle.
   static Result<std::string> idle(std::string_view record,
                                   const std::vector<ClientChange>& changes);
+  static std::string save_channels(std::string_view encoding, const Channels& channels);
+  static bool listens(std::string_view record);  // a client's, to anything
   // Of a server, what is needed to cancel its query when its connection is lost.
   static std::string save_for_cancel(const ServerSession& server);
   static Result<CancelRequestTo> load_for_cancel(std::string_view record);

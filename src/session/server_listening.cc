@@ -46,7 +46,7 @@ bool ServerSession::holds_ready() {
   }
   if (listening == nullptr) return false;
   const bool notified = listening->transaction.notified();
-  listening->unlisten({});
+  client_->unlisten({});
   listening->transaction.taken();
   if (last && notified && !listening->channels.empty() &&
       listening->hub().set_mark(*listening->subscriber)) {
@@ -105,7 +105,7 @@ void ServerSession::channels_known() {
   std::erase_if(handover_->channels, [](const std::string& each) {
     return each.starts_with(ListenHub::kMarkChannels);  // also those of another process
   });
-  listening.unlisten(handover_->channels);
+  client_->unlisten(handover_->channels);
   listening.transaction.taken();
   for (const std::string& each : handover_->channels) {
     if (!listening.channels.contains(each)) handover_->added.push_back(each);
@@ -137,7 +137,7 @@ void ServerSession::join_hub() {
 void ServerSession::hand_over_as_ear() {
   ClientSession& client = *client_;
   ListenHub& hub = client.listening()->hub();
-  for (const std::string& each : handover_->added) client.listening()->channels.insert(each);
+  client.listens_to(handover_->added);
   detach_client();
   become_ear(hub);
   client.released();
@@ -168,8 +168,7 @@ void ServerSession::look_at_marks() {
   if (!handover_->mark_is_there || !framer_.at_boundary()) return;
   if (handover_->phase == Handover::Phase::Joins) {
     if (!handover_->mark_is_here) return;
-    Channels& channels = client_->listening()->channels;
-    channels.insert(handover_->added.begin(), handover_->added.end());
+    client_->listens_to(handover_->added);
   }
   end_handover({});
 }

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest.register_assert_rewrite("oracle", "process")
+pytest.register_assert_rewrite("oracle", "process", "sessions")
 
 from cluster import Cluster  # noqa: E402
 import process  # noqa: E402

@@ -85,6 +85,22 @@ class Pooler:
     def write_raw(self, text):
         pathlib.Path(self.ini).write_text(text, encoding="utf8")
 
+    def install(self, source, **environment):
+        """As packages do it: the new file gets the name, the old one lives on while it runs.
+        `environment`: what the program is to have besides."""
+        new = self.program + ".new"
+        shutil.copy(source, new)
+        os.chmod(new, 0o755)
+        if not environment:
+            os.rename(new, self.program)
+            return
+        os.rename(new, self.program + ".itself")
+        words = " ".join(f"{name}='{value}'" for name, value in environment.items())
+        pathlib.Path(new).write_text(f'#!/bin/sh\n{words} exec {self.program}.itself "$@"\n',
+                                     encoding="utf8")
+        os.chmod(new, 0o755)
+        os.rename(new, self.program)
+
     def start(self):
         for attempt in range(5):
             self.port = process.free_port()

@@ -205,6 +205,70 @@ def test_an_end_is_seen_by_the_peer(kept):
         assert fields_of(other.read_to_end())[0]["C"] == "57P01"
 
 
+# ---- What an idle client listens to -------------------------------------------------------------
+
+def gap(client, *channels):
+    """It is told that notifications may have been lost, and of each channel if that is wanted."""
+    kind, body = client.read()
+    assert kind == "N" and "may have been lost" in wire.fields(body)["M"]
+    told = [client.read() for _ in channels]
+    assert [(kind, body[4:]) for kind, body in told] == [
+        ("A", channel.encode() + b"\0\0") for channel in channels]
+
+
+def heard(client):
+    kind, body = client.read()
+    assert kind == "A"
+    return body[4:-1].decode().replace("\0", "=")
+
+
+@pytest.mark.parametrize("notify", ["0", "1"])
+def test_who_listens_goes_on(postgres, kept, notify):
+    pooler = kept(settings={"listen_gap_notify": notify})
+    told = notify == "1"
+    with wire.connect(pooler, 30) as one, wire.connect(pooler, 30) as two, \
+            wire.connect(pooler, 30) as none:
+        one.ask("listen a; listen b")
+        one.ask("listen \"c d\"")
+        one.ask("begin; listen e")
+        one.ask("rollback")
+        one.ask("unlisten b")
+        two.ask("listen c")
+        none.ask("listen a")
+        none.ask("unlisten *")
+        for everything in (False, True):
+            rest(pooler)
+            pooler.crash()
+            gap(one, *(["a", "c d", "f"] if everything else ["a", "c d"]) if told else [])
+            gap(two, *["c"] if told else [])
+            postgres.ask("select pg_notify(c, 'x') from unnest('{b,e,a,c,\"c d\",f}'::text[]) c")
+            assert [heard(one), heard(one)] == ["a=x", "c d=x"]
+            if everything:
+                assert heard(one) == "f=x"
+            assert heard(two) == "c=x"
+            one.ask("listen f")  # by the next process, and written down by it
+            assert none.rows("select 1") == ["1"]
+            process.until(lambda: not deaths_counted(pooler), "the process has proven itself")
+        assert one.rows("select 7") == ["7"]
+
+
+def test_an_unnamed_statement_is_forgotten(kept):
+    """It changes with every query of most drivers, so it is not written down. Nobody gets another
+    one in its place."""
+    pooler = kept()
+    with wire.connect(pooler) as one, wire.connect(pooler) as two:
+        one.send(parse("select 'mine'") + SYNC)
+        one.read_until("Z")
+        rest(pooler)
+        pooler.crash()
+        two.send(parse("select 'another one'") + SYNC)
+        two.read_until("Z")
+        one.send(bind() + execute() + SYNC)
+        assert [each["C"] for each in fields_of(one.read_until("Z"))] == ["26000"]
+        one.send(parse("select 'mine again'") + bind() + execute() + SYNC)
+        assert [body[6:] for kind, body in one.read_until("Z") if kind == "D"] == [b"mine again"]
+
+
 # ---- Clients in the middle of something ---------------------------------------------------------
 
 def test_in_a_transaction(postgres, kept, table):

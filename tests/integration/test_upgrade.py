@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 
 import psycopg
 import pytest
@@ -22,17 +23,25 @@ def backend_pids(cluster):
 
 
 def test_idle_clients(upgradable, postgres):
-    peer = upgradable()
+    """They stay, however long they are silent; what the old process cannot end is nothing to them."""
+    peer = upgradable(settings={"shutdown_timeout": "1"})
+    before_it = peer.process
     clients = [peer.connect() for _ in range(20)]
     for client in clients:
         client.execute("SELECT 1")
     before = backend_pids(postgres)
+    ids = {row["id"] for row in peer.show("CLIENTS") + peer.show("SERVERS")}
     peer.upgrade()
+    assert before_it.wait(30) == 0
     for number, client in enumerate(clients):
         assert client.execute("SELECT %s::int", (number,)).fetchone() == (number,)
     assert backend_pids(postgres) == before
-    with peer.connect() as late:
+    with peer.connect() as late, peer.connect(autocommit=False) as busy:
         assert late.execute("SELECT 2").fetchone() == (2,)
+        busy.execute("SELECT 3")
+        after = [row["id"] for row in peer.show("CLIENTS") + peer.show("SERVERS")]
+        assert len(after) == len(set(after)), "two connections have one number"
+        assert len(set(after) - ids) >= 2  # of these two
 
 
 def test_in_transaction(upgradable):
@@ -106,9 +115,18 @@ def test_queue_keeps_its_order(upgradable):
     for number, client in enumerate(clients):
         client.send(wire.query("select to_char(clock_timestamp(), 'SSSSSUS')"))
         process.until(lambda n=number: int(peer.pool()["cl_waiting"]) == n + 1, "it waits")
+        if number == 0:
+            since = time.monotonic()
+
+    def waits():
+        pool = peer.pool()
+        return int(pool["maxwait"]) + int(pool["maxwait_us"]) / 1e6
+
+    process.until(lambda: waits() > 0.5, "it has waited for a while")
     peer.upgrade()
     assert int(peer.pool()["cl_waiting"]) == 5
-    assert int(peer.pool()["maxwait_us"]) + 1_000_000 * int(peer.pool()["maxwait"]) > 0
+    waited = time.monotonic() - since  # by one who waits that long at least
+    assert waits() > waited - 0.2, "they wait from the beginning again"
     holder.ask("commit")
     times = [client.read_until()[1][1] for client in clients]
     assert times == sorted(times)
@@ -138,6 +156,52 @@ def test_cancel_crosses(upgradable):
         assert client.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_cancels_at_any_moment_of_an_upgrade(upgradable, postgres):
+    """Before it, in each of its steps, to the old process or the new one, and after it."""
+    count = 12
+    peer = upgradable(settings={"default_pool_size": str(count), "upgrade_probation": "1"})
+    clients = [wire.connect(peer, 60) for _ in range(count)]
+    for client in clients:
+        client.send(wire.query("select pg_sleep(100)"))
+    process.until(lambda: int(peer.pool()["sv_active"]) == count, "all sleep")
+    before = peer.process
+    with subprocess.Popen([peer.program, "upgrade", peer.ini]) as upgrade:
+        left = list(clients)
+        while left:
+            if len(left) > 2 or upgrade.poll() is not None:
+                wire.cancel(peer, left.pop().key)
+            time.sleep(0.05)  # to be spread over it; what is right does not depend on it
+        assert upgrade.wait(60) == 0
+    peer.follow(before)
+    for client in clients:
+        answer = client.read_until()
+        assert [wire.fields(body)["C"] for kind, body in answer if kind == "E"] == ["57014"]
+        assert client.rows("select 1") == ["1"]
+        client.close()
+
+
+def test_limits_hold(upgradable, postgres):
+    """What has crossed counts, for servers and for clients."""
+    peer = upgradable(settings={"default_pool_size": "5", "max_db_connections": "2",
+                                "max_client_conn": "5"})
+    with peer.connect(autocommit=False) as one, peer.connect(autocommit=False) as two, \
+            wire.connect(peer) as third:
+        one.execute("SELECT 1")
+        two.execute("SELECT 1")
+        peer.upgrade()
+        third.send(wire.query("select 3"))
+        process.until(lambda: int(peer.pool()["cl_waiting"]) == 1, "the third one waits")
+        assert len(backend_pids(postgres)) == 2
+        with wire.connect(peer) as fourth, wire.connect(peer):
+            with wire.Wire(peer.host, peer.port) as sixth:
+                answer = sixth.login()
+                assert [wire.fields(body)["C"] for kind, body in answer if kind == "E"] == ["53300"]
+            assert fourth.socket.fileno() >= 0
+        one.commit()
+        assert [body[6:] for kind, body in third.read_until() if kind == "D"] == [b"3"]
+        two.commit()
+
+
 def test_prepared_statements_and_parameters(upgradable):
     peer = upgradable(settings={"default_pool_size": "1"})
     with peer.connect(prepare_threshold=0, application_name="mine",
@@ -163,7 +227,8 @@ def test_state_of_the_console_crosses(upgradable):
     peer = upgradable(databases={"postgres": "", "other": ""})
     with peer.connect() as client, peer.console() as console:
         client.execute("SELECT 1")
-        for command in ("PAUSE postgres", "DISABLE other", "SET query_wait_notify = 77"):
+        for command in ("PAUSE postgres", "DISABLE other", "SET query_wait_notify = 77",
+                        "SET verbose = 1"):
             console.execute(command)
         peer.upgrade()
         rows = {row[0]: row for row in console.execute("SHOW DATABASES").fetchall()}
@@ -171,12 +236,14 @@ def test_state_of_the_console_crosses(upgradable):
         assert rows["postgres"][names.index("paused")] == 1
         assert rows["other"][names.index("disabled")] == 1
         shown = {row[0]: row[1] for row in console.execute("SHOW CONFIG").fetchall()}
-        assert shown["query_wait_notify"] == "77"
+        assert shown["query_wait_notify"] == "77" and shown["verbose"] == "1"
         stats = {row["database"]: row for row in peer.show("STATS_TOTALS")}
         assert int(stats["postgres"]["query_count"]) >= 1
         assert int(stats["pgbouncer"]["query_count"]) >= 5
+        said = len(peer.read_log())
         console.execute("RESUME postgres")
         assert client.execute("SELECT 2").fetchone() == (2,)
+        process.until(lambda: " DEBUG " in peer.read_log()[said:], "it logs as much as before")
         row, = peer.show("UPGRADES")
         assert row["result"] == "done" and int(row["clients"]) == 2
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 sys.path.append(str(pathlib.Path(__file__).parent.parent / "integration"))
-pytest.register_assert_rewrite("service")
+pytest.register_assert_rewrite("service", "sessions")
 
 from cluster import Cluster  # noqa: E402
 from service import Service, run  # noqa: E402

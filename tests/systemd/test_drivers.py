@@ -18,6 +18,10 @@ BUILT = DRIVERS.parent.parent / "build" / "drivers"
 STOP = "/tmp/busy.stop"
 
 
+def psycopg():
+    return [sys.executable, DRIVERS / "python" / "psycopg_busy.py"]
+
+
 def asyncpg():
     if importlib.util.find_spec("asyncpg") is None:
         pytest.skip("asyncpg is missing (tests/install)")
@@ -54,7 +58,7 @@ def kill(service):
     service.kill()
 
 
-@pytest.mark.parametrize("driver", [asyncpg, node, pgjdbc, pgx])
+@pytest.mark.parametrize("driver", [psycopg, asyncpg, node, pgjdbc, pgx])
 def test_a_busy_pool_of_connections(service, driver):
     command = driver()
     service.configure(upgrade_probation="500ms", default_pool_size=3)

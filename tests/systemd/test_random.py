@@ -1,4 +1,5 @@
-"""A random order of events, under load; a checker counts every transaction.
+"""A random order of events, under load; a checker counts every transaction. Upgrades and downgrades
+are to programs that write records of later and earlier versions.
 
 PG_DOORMAN_TEST_SEED repeats a run, PG_DOORMAN_TEST_STEPS makes it longer.
 """
@@ -6,6 +7,7 @@ PG_DOORMAN_TEST_SEED repeats a run, PG_DOORMAN_TEST_STEPS makes it longer.
 import os
 import random
 
+import releases
 from load import IdleClients, Load
 from service import UNIT, systemctl
 
@@ -16,13 +18,22 @@ class World:
         self.chance = chance
 
     def upgrade(self):
-        systemctl("reload", UNIT)
+        self.install(releases.CURRENT, releases.NEWER)
+        self.reload_program()
+
+    def downgrade(self):
+        self.install(releases.OLDER)
+        self.reload_program()
 
     def restart(self):
+        self.install(*releases.VERSIONS)
         systemctl("restart", UNIT)
+        self.check()
 
     def kill(self):
+        self.install(*releases.VERSIONS)
         self.service.kill()
+        self.check()
 
     def reload(self):
         self.service.configure(upgrade_probation="300ms",
@@ -39,6 +50,18 @@ class World:
     def nothing(self):
         pass
 
+    def install(self, *some):
+        self.installed = self.chance.choice(some)
+        print("   ", self.installed)
+        releases.install(self.service, self.installed)
+
+    def reload_program(self):
+        systemctl("reload", UNIT)
+        self.check()
+
+    def check(self):
+        assert releases.running(self.service) == self.installed
+
 
 def test_a_random_order_of_events(service):
     seed = int(os.environ.get("PG_DOORMAN_TEST_SEED", random.randrange(1 << 32)))
@@ -48,7 +71,7 @@ def test_a_random_order_of_events(service):
     world = World(service, chance)
     service.configure(upgrade_probation="300ms")
     service.start()
-    gentle = [world.upgrade, world.restart, world.reload, world.pause, world.nothing]
+    gentle = [world.upgrade, world.downgrade, world.restart, world.reload, world.pause, world.nothing]
     with IdleClients(service) as idle:
         for rough, events in ((False, gentle), (True, [*gentle, world.kill, world.kill])):
             with Load(service) as load:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import signal
+import time
 
 import psycopg
 import pytest
@@ -74,6 +75,24 @@ def test_stop_ends_clients_politely(service):
         with pytest.raises(psycopg.OperationalError, match="due to administrator command"):
             connection.execute("select 1")
     assert service.state() == "inactive/dead"
+
+
+def test_a_stop_takes_as_long_as_its_clients(service):
+    """systemd is told that it goes on, so it does not kill a process that lets transactions end."""
+    service.configure(shutdown_timeout=60)
+    service.drop_in("stop", "[Service]\nTimeoutStopSec=2s\n")
+    service.start()
+    with service.connect() as connection:
+        connection.autocommit = False
+        connection.execute("create temp table mine (x int) on commit drop")
+        began = time.monotonic()
+        systemctl("stop", "--no-block", SOCKET, UNIT)
+        process.until(lambda: service.state() == "deactivating/stop-sigterm", "it ends", 30)
+        process.until(lambda: time.monotonic() - began > 4, "twice the limit is over", 30)
+        assert connection.execute("select count(*) from mine").fetchone() == (0,)
+        connection.commit()
+    process.until(lambda: service.state() == "inactive/dead", "the service has ended", 30)
+    assert service.show("Result") == "success"
 
 
 def test_shutdown_on_the_console_is_for_good(service):

@@ -80,6 +80,7 @@ def test_a_broken_program_changes_nothing(quick, program):
             assert systemctl("reload", UNIT, check=False).returncode != 0
         quick.until_running()
         assert quick.pid() == pid
+        assert "the last upgrade failed: " in quick.show("StatusText")
         idle.check()
         assert busy.execute("select 2").fetchone() == (2,)
         busy.commit()

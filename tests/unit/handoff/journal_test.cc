@@ -8,6 +8,7 @@
 #include <map>
 #include <thread>
 
+#include "base/record.h"
 #include "base/text.h"
 
 namespace doorman::handoff {
@@ -58,7 +59,7 @@ TEST_F(JournalTest, AnotherProcessReadsWhatSessionsWrote) {
   const Kept& kept = found.at(5);
   EXPECT_EQ(kept.record.kind, Kind::Client);
   EXPECT_EQ(kept.record.body, "who it is");
-  EXPECT_EQ(kept.record.version, Journal::kVersion);
+  EXPECT_EQ(kept.record.version, record_format.version);
   ASSERT_EQ(kept.changes.size(), 2U);
   EXPECT_EQ(kept.changes[0].body, "one");
   EXPECT_EQ(kept.changes[1].kind, Kind::StatementAdded);
@@ -212,15 +213,26 @@ std::unique_ptr<Journal> from_file(const std::string& path) {
   return opened ? opened.take() : nullptr;
 }
 
-TEST_F(JournalTest, GoldenFileOfFormat1) {
-  const std::string path = PROJECT_DIR "/tests/data/journal-1.bin";
-  if (std::getenv("WRITE_GOLDEN") != nullptr) {  // NOLINT(concurrency-mt-unsafe)
+std::string golden(std::uint8_t version) {
+  return PROJECT_DIR "/tests/data/journal-" + std::to_string(version) + ".bin";
+}
+
+// WRITE_GOLDEN: the version of records to write one with.
+TEST_F(JournalTest, GoldenFilesOfAllVersions) {
+  if (const char* wanted = std::getenv("WRITE_GOLDEN")) {  // NOLINT(concurrency-mt-unsafe)
+    const RecordFormat current = record_format;
+    record_format.version = static_cast<std::uint8_t>(std::strtoul(wanted, nullptr, 10));
     HotSlot& client = slots_.take(5, false);
     journal_->write(client, Kind::Client, 5, "a client");
     journal_->add(client, Kind::ParametersChanged, 5, "a change");
+    if (record_format.version >= 2) {
+      journal_->add(client, Kind::ChannelsAdded, 5, "channels");
+      journal_->add(client, Kind::ChannelsRemoved, 5, "a channel");
+    }
     client.state = 2;
     client.vaulted = 1;
     client.peer_id = 6;
+    client.pending = session::pending::kListens;
     HotSlot& server = slots_.take(6, true);
     server.transaction = 'T';
     journal_->write(server, Kind::Server, 6, "a server");
@@ -228,7 +240,7 @@ TEST_F(JournalTest, GoldenFileOfFormat1) {
     journal_->set_vaults({.live = 1, .stop = 3});
     journal_->set_phase(Phase::Stopped);
     journal_->set_deaths(2);
-    std::ofstream file(path, std::ios::binary);
+    std::ofstream file(golden(record_format.version), std::ios::binary);
     const auto add = [&](off_t at, std::size_t size) {
       const auto length = static_cast<std::uint32_t>(size);
       file.write(reinterpret_cast<const char*>(&length), sizeof length);
@@ -238,27 +250,58 @@ TEST_F(JournalTest, GoldenFileOfFormat1) {
     add(0, kHeadSize);
     add(kSlotsAt, 32 * journal_->slots());
     add(kRecordsAt, journal_->used_bytes());
+    record_format = current;
   }
-  const auto journal = from_file(path);
-  ASSERT_TRUE(journal);
-  auto found = all(*journal);
-  ASSERT_EQ(found.size(), 2U);
-  EXPECT_EQ(found.at(5).record.kind, Kind::Client);
-  EXPECT_EQ(found.at(5).record.body, "a client");
-  ASSERT_EQ(found.at(5).changes.size(), 1U);
-  EXPECT_EQ(found.at(5).changes[0].kind, Kind::ParametersChanged);
-  EXPECT_EQ(found.at(5).changes[0].body, "a change");
-  EXPECT_EQ(found.at(5).slot->state, 2);
-  EXPECT_EQ(found.at(5).slot->vaulted, 1);
-  EXPECT_EQ(found.at(5).slot->peer_id, 6U);
-  EXPECT_EQ(found.at(6).record.kind, Kind::Server);
-  EXPECT_EQ(found.at(6).slot->transaction, 'T');
-  EXPECT_EQ(found.at(6).slot->is_server, 1);
-  EXPECT_EQ(journal->first_free_id(), 100U);
-  EXPECT_EQ(journal->vaults().live, 1U);
-  EXPECT_EQ(journal->vaults().stop, 3U);
-  EXPECT_EQ(journal->phase(), Phase::Stopped);
-  EXPECT_EQ(journal->deaths(), 2U);
+  for (std::uint8_t version = record_format.oldest; version <= record_format.version; ++version) {
+    SCOPED_TRACE(golden(version));
+    const auto journal = from_file(golden(version));
+    ASSERT_TRUE(journal);
+    auto found = all(*journal);
+    ASSERT_EQ(found.size(), 2U);
+    EXPECT_EQ(found.at(5).record.kind, Kind::Client);
+    EXPECT_EQ(found.at(5).record.version, version);
+    EXPECT_EQ(found.at(5).record.body, "a client");
+    ASSERT_EQ(found.at(5).changes.size(), version >= 2 ? 3U : 1U);
+    EXPECT_EQ(found.at(5).changes[0].kind, Kind::ParametersChanged);
+    EXPECT_EQ(found.at(5).changes[0].body, "a change");
+    if (version >= 2) {
+      EXPECT_EQ(found.at(5).changes[1].kind, Kind::ChannelsAdded);
+      EXPECT_EQ(found.at(5).changes[2].kind, Kind::ChannelsRemoved);
+      EXPECT_EQ(found.at(5).slot->pending, session::pending::kListens);
+    }
+    EXPECT_EQ(found.at(5).slot->state, 2);
+    EXPECT_EQ(found.at(5).slot->vaulted, 1);
+    EXPECT_EQ(found.at(5).slot->peer_id, 6U);
+    EXPECT_EQ(found.at(6).record.kind, Kind::Server);
+    EXPECT_EQ(found.at(6).slot->transaction, 'T');
+    EXPECT_EQ(found.at(6).slot->is_server, 1);
+    EXPECT_EQ(journal->first_free_id(), 100U);
+    EXPECT_EQ(journal->vaults().live, 1U);
+    EXPECT_EQ(journal->vaults().stop, 3U);
+    EXPECT_EQ(journal->phase(), Phase::Stopped);
+    EXPECT_EQ(journal->deaths(), 2U);
+  }
+}
+
+// One that is for later readers costs its session, and no other.
+TEST_F(JournalTest, RecordsOfOtherReleases) {
+  const RecordFormat current = record_format;
+  journal_->write(slots_.take(1, false), Kind::Client, 1, "mine");
+  record_format.version = 9;  // additions only
+  journal_->write(slots_.take(2, false), Kind::Client, 2, "later");
+  record_format.readable_by = 9;
+  journal_->write(slots_.take(3, false), Kind::Client, 3, "too late");
+  record_format = current;
+  std::size_t damaged = 0;
+  auto found = all(*again(), &damaged);
+  EXPECT_EQ(damaged, 1U);
+  EXPECT_TRUE(found.contains(1) && found.contains(2) && !found.contains(3));
+  record_format.oldest = current.version + 1;
+  damaged = 0;
+  found = all(*again(), &damaged);
+  record_format = current;
+  EXPECT_EQ(damaged, 2U);
+  EXPECT_TRUE(found.contains(2));
 }
 
 // ---- Damage -----------------------------------------------------------------------------------

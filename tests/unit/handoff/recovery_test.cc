@@ -30,13 +30,18 @@ TEST_F(FateTest, IdleClientsGoOn) {
   EXPECT_EQ(fate(ClientState::Idle), Fate::GoesOn);
   EXPECT_EQ(fate_of(client_, nullptr), Fate::GoesOn);
   EXPECT_EQ(fate(ClientState::Idle, pending::kInput), Fate::ToldLost);
-  EXPECT_EQ(fate(ClientState::Idle, pending::kListens), Fate::ToldLost) << "it has to LISTEN again";
+  EXPECT_EQ(fate(ClientState::Idle, pending::kListens), Fate::GoesOn);
 }
 
 TEST_F(FateTest, WhatWasNotSentCannotBeCommitted) {
   EXPECT_EQ(fate(ClientState::Waiting, pending::kInput), Fate::ToldLost);
   EXPECT_EQ(fate(ClientState::Preparing, pending::kInput), Fate::ToldLost);
   EXPECT_EQ(fate(ClientState::Active), Fate::ToldLost);
+}
+
+TEST_F(FateTest, WhoseLISTENTakesEffectHasCommitted) {
+  EXPECT_EQ(fate(ClientState::Preparing, pending::kCommitted), Fate::ToldUnknown);
+  EXPECT_EQ(fate(ClientState::Preparing, pending::kCommitted | pending::kQuery), Fate::ToldUnknown);
 }
 
 TEST_F(FateTest, WhatWasSentMayBeCommitted) {
