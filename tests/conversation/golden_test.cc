@@ -42,7 +42,7 @@ std::string file_of(std::uint8_t version) {
 
 // ---- The file: names and records, each behind its length ----------------------------------------
 
-using Golden = std::map<std::string, std::string>;
+using Records = std::map<std::string, std::string>;
 
 void put(std::ofstream& file, std::string_view text) {
   const auto size = static_cast<std::uint32_t>(text.size());
@@ -58,9 +58,9 @@ std::optional<std::string> get(std::ifstream& file) {
   return text;
 }
 
-Golden read_file(std::uint8_t version) {
+Records read_file(std::uint8_t version) {
   std::ifstream file(file_of(version), std::ios::binary);
-  Golden all;
+  Records all;
   while (auto name = get(file)) all[*name] = get(file).value_or("");
   return all;
 }
@@ -86,7 +86,7 @@ void prepares(Peer& client, Peer& server, std::string_view known, std::string_vi
 }
 
 // An idle client, and how it was before its changes.
-void write_idle(Golden& all) {
+void write_idle(Records& all) {
   World world(kSettings);
   auto [client, server] = world.session();
   prepares(client, server, "PGDOORMAN_1", "select 1");
@@ -115,7 +115,7 @@ void write_idle(Golden& all) {
 }
 
 // One client after the other does something and keeps its server; an idle server is left over.
-void write_lane(Golden& all) {
+void write_lane(Records& all) {
   World world(kSettings);
   auto [idle, server] = world.session();
   prepares(idle, server, "PGDOORMAN_1", "select 1");
@@ -164,7 +164,7 @@ void write_lane(Golden& all) {
   all["lane"] = daemon::save_sessions(world.worker()).records;
 }
 
-void write_queue(Golden& all) {
+void write_queue(Records& all) {
   World world(kQueue);
   auto [holds, server] = world.session();
   holds.sends(query("begin"));
@@ -203,7 +203,7 @@ daemon::ProcessRecord process() {
           .fds = 9};
 }
 
-void write_process(Golden& all) {
+void write_process(Records& all) {
   all["process"] = save(process());
   all["versions"] = save(daemon::our_versions());
   all["loss"] = save(daemon::Loss{.count = 2, .reason = "why"});
@@ -248,7 +248,7 @@ ClientSession* in_state(World& world, ClientState state, std::string_view applic
 }
 
 // As it was written, or with what has changed since.
-void read_idle(const Golden& all, bool changed) {
+void read_idle(const Records& all, bool changed) {
   World world(kSettings);
   world.shared().next_id = 1000;
   auto [first, server] = world.session();  // what comes has a server to meet
@@ -302,14 +302,19 @@ void read_idle(const Golden& all, bool changed) {
   EXPECT_EQ(cancel->key.size(), 8U);
 }
 
-void read_lane(const Golden& all) {
+void read_lane(const Records& all) {
   World world(kSettings);
   Peers peers;
   build(world, all.at("lane"), peers);
   ClientSession* begun = in_state(world, ClientState::Active, "begun");
   ClientSession* copies = in_state(world, ClientState::Active);
   ClientSession* idle = in_state(world, ClientState::Idle);
-  ASSERT_TRUE(begun != nullptr && copies != nullptr && idle != nullptr);
+  ClientSession* silent = in_state(world, ClientState::Startup);
+  ASSERT_TRUE(begun != nullptr && copies != nullptr && idle != nullptr && silent != nullptr);
+  const std::uint64_t idle_id = idle->id();
+  Peer& copying = peers.at(copies->id());
+  Peer& of_copy = peers.at(copies->server()->id());
+  Peer& late = peers.at(silent->id());
 
   // The pipeline goes on, and the half message gets its rest.
   Peer& client = peers.at(begun->id());
@@ -325,20 +330,22 @@ void read_lane(const Golden& all) {
   server.sends(command_complete("COMMIT") + ready());
   client.sees(command_complete("COMMIT") + ready());
 
-  Peer& of_copy = peers.at(copies->server()->id());
-  peers.at(copies->id()).sends(copy_data("22\n").substr(6) + copy_done());
+  copying.sends(copy_data("22\n").substr(6) + copy_done());
   of_copy.sees(copy_data("22\n").substr(6) + copy_done());
   of_copy.sends(command_complete("COPY 2") + ready());
-  peers.at(copies->id()).sees(command_complete("COPY 2") + ready());
+  copying.sees(command_complete("COPY 2") + ready());
 
   // The name that the client has is known to the server that it meets, or made known.
-  peers.at(idle->id()).sends(bind("mine") + execute() + sync());
-  ASSERT_TRUE(world.until([&] { return idle->server() != nullptr; }));
-  Peer& met = peers.at(idle->server()->id());
-  std::string types = met.sees_up_to('S');
-  if (types != "BES") {
-    EXPECT_TRUE(types.ends_with("S")) << types;
-  }
+  peers.at(idle_id).sends(bind("mine") + execute() + sync());
+  std::uint64_t server_id = 0;
+  ASSERT_TRUE(world.until([&] {
+    const ClientSession* now = world.worker().find_client(idle_id);
+    if (now != nullptr && now->server() != nullptr) server_id = now->server()->id();
+    return server_id != 0;
+  }));
+  Peer& met = peers.at(server_id);
+  const std::string types = met.sees_up_to('S');
+  EXPECT_TRUE(types == "BES" || types == "PBES") << types;
   ClientSession* listening = nullptr;
   world.worker().each_client([&](ClientSession& each) {
     if (each.listening() != nullptr) listening = &each;
@@ -346,14 +353,11 @@ void read_lane(const Golden& all) {
   ASSERT_NE(listening, nullptr);
   EXPECT_EQ(listening->listening()->channels, session::Channels({"a"}));
   // The one that has not said who it is says the rest of it.
-  ClientSession* silent = in_state(world, ClientState::Startup);
-  ASSERT_NE(silent, nullptr);
-  Peer& late = peers.at(silent->id());
   late.sends(wire::startup_message({{"user", "app"}, {"database", "shop"}}).substr(6));
   world.sees_welcome(late);
 }
 
-void read_queue(const Golden& all) {
+void read_queue(const Records& all) {
   World world(kQueue);
   Peers peers;
   build(world, all.at("queue"), peers);
@@ -361,15 +365,16 @@ void read_queue(const Golden& all) {
   ClientSession* waits = in_state(world, ClientState::Waiting);
   ASSERT_TRUE(holds != nullptr && waits != nullptr);
   Peer& server = peers.at(holds->server()->id());
+  Peer& waiting = peers.at(waits->id());
   peers.at(holds->id()).sends(query("commit"));
   server.sees(query("commit"));
   server.sends(command_complete("COMMIT") + ready());
   server.sees(query("select 1"));
   server.sends(result("1") + ready());
-  peers.at(waits->id()).sees(result("1") + ready());
+  waiting.sees(result("1") + ready());
 }
 
-void read_process(const Golden& all, std::uint8_t version) {
+void read_process(const Records& all, std::uint8_t version) {
   auto loaded = daemon::load_process(all.at("process"));
   ASSERT_TRUE(loaded);
   EXPECT_EQ(loaded->next_id, 1000U);
@@ -412,12 +417,20 @@ void read_process(const Golden& all, std::uint8_t version) {
   EXPECT_EQ(*names, (std::vector<std::string>{"one", "two"}));
 }
 
-TEST(Golden, RecordsOfEveryVersionAreReadForEver) {
+// Sessions are looked at where they are, so none may be on its way.
+class Golden : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::getenv("PG_DOORMAN_MOVING") != nullptr) GTEST_SKIP() << "they do not stay";
+  }
+};
+
+TEST_F(Golden, RecordsOfEveryVersionAreReadForEver) {
   const char* wanted = std::getenv("WRITE_GOLDEN");
   if (wanted != nullptr) {
     const std::uint8_t current = record_format.version;
     record_format.version = static_cast<std::uint8_t>(std::strtoul(wanted, nullptr, 10));
-    Golden all;
+    Records all;
     write_idle(all);
     write_lane(all);
     write_queue(all);
@@ -431,7 +444,7 @@ TEST(Golden, RecordsOfEveryVersionAreReadForEver) {
   }
   for (std::uint8_t version = record_format.oldest; version <= record_format.version; ++version) {
     SCOPED_TRACE("version " + std::to_string(version));
-    const Golden all = read_file(version);
+    const Records all = read_file(version);
     ASSERT_FALSE(all.empty()) << "there is no " << file_of(version);
     read_idle(all, /*changed=*/false);
     read_idle(all, /*changed=*/true);
@@ -442,9 +455,9 @@ TEST(Golden, RecordsOfEveryVersionAreReadForEver) {
 }
 
 // Fields that no release knows are skipped, wherever they are.
-TEST(Golden, UnknownFieldsAreSkipped) {
+TEST_F(Golden, UnknownFieldsAreSkipped) {
   record_format.extra = "of a later release";
-  Golden all;
+  Records all;
   write_idle(all);
   write_lane(all);
   write_queue(all);
