@@ -77,6 +77,11 @@ class Job:
             if expected.ended:
                 self.ended.append((sequence["seed"], expected.ended))
                 continue
+            if expected.silent:
+                print(f"\n==== seed {sequence['seed']}: PostgreSQL itself does not answer to "
+                      f"{expected.silent}\n{to_json(sequence)}", flush=True)
+                self.failed.append(("", sequence))
+                continue
             good = True
             for pool in self.pools_for(sequence):
                 difference = self.trial.replay(sequence, expected, pool)
@@ -99,7 +104,7 @@ class Job:
             if fresh:
                 pool.renew(self.trial.database)
             wanted = self.trial.expect(candidate)
-            return not wanted.ended and any(
+            return not (wanted.ended or wanted.silent) and any(
                 self.trial.replay(candidate, wanted, pool, SHRINK_PATIENCE, cut)
                 for cut in (True, False))
 

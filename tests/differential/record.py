@@ -19,7 +19,11 @@ import wire
 ENDS = {"P": "1E", "B": "2E", "D": "TnE", "E": "CsIEG", "C": "3E", "S": "Z", "Q": "ZG", "F": "Z",
         "H": "", "d": "", "c": "", "f": ""}
 NEEDS_FLUSH = "PBDEC"
-GOOD_ROW = re.compile(rb"-?\d{1,9}\t[a-z0-9 ]*")
+GOOD_KEY = re.compile(rb"\s*[-+]?\d{1,9}\s*")
+# What a backslash and the next bytes stand for in COPY data.
+ESCAPE = re.compile(rb"(?s)\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)")
+COLUMN = re.compile(rb"(?s)((?:[^\t\\]|\\.)*)\t")
+LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
 @dataclasses.dataclass
@@ -33,6 +37,10 @@ class Answer:
 
 class Ended(Exception):
     """PostgreSQL ended the connection: the sequence is not one that a client may send."""
+
+
+class Silent(Exception):
+    """PostgreSQL says nothing where an answer was expected: the model is wrong."""
 
 
 class Recorder:
@@ -63,6 +71,8 @@ class Recorder:
             self.answer(kind, message, answer.frames)
         except (wire.Closed, BrokenPipeError, ConnectionResetError) as problem:
             raise Ended(messages.show(message)) from problem
+        except TimeoutError as problem:
+            raise Silent(messages.show(message)) from problem
         self.note(message, answer)
         return answer
 
@@ -110,16 +120,29 @@ class Recorder:
             self.skipping = True
 
     def ends_badly(self, data):
-        """Whether a row that is complete now is one that COPY refuses as soon as it has read it."""
+        """Whether COPY refuses what is complete now as soon as it has read it."""
         self.copied += data
-        *rows, self.copied = self.copied.split(b"\n")
-        for row in rows:
-            if self.copy_ended:
-                return False
-            if row == b"\\.":
-                self.copy_ended = True
-            elif not GOOD_ROW.fullmatch(row):
-                return True
+        start = place = 0  # of the row, and in it
+        while not self.copy_ended and place < len(self.copied):
+            byte = self.copied[place:place + 1]
+            if byte == b"\\":
+                after = self.copied[place + 1:place + 2]
+                if not after or after == b"." and len(self.copied) < place + 3:
+                    break  # COPY reads on before it decides
+                if after == b".":
+                    if self.copied[place + 2:place + 3] != b"\n":
+                        return True
+                    # The end, wherever it stands: what is before it in its row is looked at when
+                    # CopyDone has come.
+                    self.copy_ended = True
+                place += 2
+                continue
+            place += 1
+            if byte == b"\n":
+                if not is_good_row(self.copied[start:place - 1]):
+                    return True
+                start = place
+        self.copied = self.copied[start:]
         return False
 
     def read(self, ends, frames):
@@ -159,6 +182,8 @@ class Recorder:
         # A server that lacks a statement cannot prepare it in a failed transaction.
         if self.status == b"E" and kind == "describe" and rest[0] == "S":
             return False
+        if self.status == b"E" and kind == "query" and kinds.ENDS_AND_EXECUTES.search(rest[0]):
+            return False
         if not kinds.UNNAMED_FOLLOWS and not self.has_unnamed:
             if kind == "bind" and rest[1] == "" or kind == "describe" and rest == ["S", ""]:
                 return False
@@ -180,6 +205,21 @@ class Recorder:
         answer.flushed = got.endswith(("Z", "G")) or "E" in got or kind == "flush"
         answer.idle = self.status == b"I" and not (self.begun or self.copy or self.skipping)
         answer.pinned = self.pinned
+
+
+def unescape(match):
+    text = match[1]
+    if text[:1].isdigit() and text[:1] < b"8":
+        return bytes([int(text, 8) & 0xff])
+    if text[:1] == b"x" and len(text) > 1:
+        return bytes([int(text[1:], 16)])
+    return LETTERS.get(text, text)
+
+
+def is_good_row(row):
+    """Whether it has an int4 and a text: whatever is wrong otherwise COPY says at its end."""
+    columns = COLUMN.findall(row + b"\t")
+    return len(columns) == 2 and bool(GOOD_KEY.fullmatch(ESCAPE.sub(unescape, columns[0])))
 
 
 def record(connection, sequence):

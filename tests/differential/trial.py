@@ -6,7 +6,7 @@ import time
 import psycopg
 
 import wire
-from record import Ended, record
+from record import Ended, Silent, record
 from replay import Difference, Replay
 
 FIRST_ROWS = [(2, "two"), (3, "three")]
@@ -17,10 +17,11 @@ PATIENCE = float(os.environ.get("DIFFERENTIAL_PATIENCE", "30"))
 class Expected:
     """What PostgreSQL said, and what it kept."""
 
-    def __init__(self, answers, rows, ended=None):
+    def __init__(self, answers, rows, ended=None, silent=None):
         self.answers = answers
         self.rows = rows
         self.ended = ended  # the message at which PostgreSQL itself ended the connection
+        self.silent = silent  # the one whose answer was expected in vain
 
 
 class Trial:
@@ -68,7 +69,9 @@ class Trial:
                 answers = record(connection, sequence["messages"])
         except Ended as ended:
             self.connect_helper()
-            return Expected([], [], str(ended))
+            return Expected([], [], ended=str(ended))
+        except Silent as silent:
+            return Expected([], [], silent=str(silent))
         return Expected(answers, self.rows())
 
     def replay(self, sequence, expected, pool, patience=PATIENCE, cut=True):
