@@ -38,7 +38,7 @@ bool ClientSession::relay_message(const wire::Header& header, Bytes& input) {
   }
   if (header.type != 'd' && header.type != 'c' && header.type != 'f' && header.type != 'H' &&
       header.type != 'S' && header.type != 'X') {
-    server_->send_held_syncs();
+    server_->send_held();
   }
   switch (header.type) {
     case 'Q':
@@ -58,7 +58,7 @@ bool ClientSession::relay_message(const wire::Header& header, Bytes& input) {
       if (server_->copy_is_unclear()) {
         return settled(Stall::Copy);
       }
-      if (server_->hold_sync()) {
+      if (server_->hold(Awaits::HeldSync)) {
         discard(header, input);
         return true;
       }
@@ -70,8 +70,13 @@ bool ClientSession::relay_message(const wire::Header& header, Bytes& input) {
     case 'd': server_->copy_data_sent(); break;
     case 'H':
       if (header.length == 4) break;
-      query_begins();  // a wrong one: it gets an error
-      server_->expect({.awaits = Awaits::Execute, .deliver = Deliver::Forward});
+      if (server_->copy_is_unclear()) return settled(Stall::Copy);
+      if (server_->hold(Awaits::HeldFlush)) {
+        discard(header, input);
+        return true;
+      }
+      query_begins();
+      server_->expect({.awaits = Awaits::WrongFlush, .deliver = Deliver::Forward});
       break;
     case 'X': close("client close request"); return false;
     case 'p':

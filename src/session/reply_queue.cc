@@ -23,6 +23,13 @@ void ReplyQueue::erase(std::size_t index, std::size_t count) {
     at(i).used.reset();
   }
   count_ -= count;
+  if (count_ == 0) emptied();
+}
+
+void ReplyQueue::shrink() {
+  ring_ = {};
+  ring_.shrink_to_fit();
+  first_ = 0;
 }
 
 }  // namespace doorman::session

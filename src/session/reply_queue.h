@@ -27,11 +27,19 @@ enum class Awaits : std::uint8_t {
   // These get no reply. They are for finding Syncs that a COPY has eaten, see server_copy.cc.
   CopyEnd,   // CopyDone or CopyFail
   CopyData,  // one or more
-  HeldSync   // a Sync that was not sent yet
+  HeldSync,  // a Sync that was not sent yet
+  // A Flush with a body: an error, but in a COPY it is ignored like any other.
+  WrongFlush,
+  HeldFlush  // such a one that was not sent yet
 };
 
-inline bool is_copy_data(Awaits awaits) {
-  return awaits == Awaits::CopyData || awaits == Awaits::HeldSync;
+inline bool is_held(Awaits awaits) {
+  return awaits == Awaits::HeldSync || awaits == Awaits::HeldFlush;
+}
+inline bool is_copy_data(Awaits awaits) { return awaits == Awaits::CopyData || is_held(awaits); }
+// What a COPY ignores although it was sent.
+inline bool is_eaten(Awaits awaits) {
+  return awaits == Awaits::Sync || awaits == Awaits::WrongFlush;
 }
 
 enum class Deliver : std::uint8_t {
@@ -42,7 +50,7 @@ enum class Deliver : std::uint8_t {
 };
 
 // Why a statement is refused.
-enum class Refusal : std::uint8_t { None, TooMany, TooLarge };
+enum class Refusal : std::uint8_t { None, TooMany, TooLarge, PoolTooLarge };
 
 struct Reply {
   Awaits awaits;
@@ -75,6 +83,7 @@ class ReplyQueue {
  public:
   bool empty() const { return count_ == 0; }
   std::size_t size() const { return count_; }
+  std::size_t room() const { return ring_.size(); }
   Reply& front() { return at(0); }
   Reply& at(std::size_t index) {
     CHECK(index < count_);
@@ -102,13 +111,21 @@ class ReplyQueue {
     if (gone.before) gone.before.reset();
     if (gone.used) gone.used.reset();
     first_ = (first_ + 1) & (ring_.size() - 1);
-    --count_;
+    if (--count_ == 0) emptied();
   }
   // Takes out `count` descriptors from `index` on.
   void erase(std::size_t index, std::size_t count);
 
  private:
+  // A ring that one huge pipeline has made larger than that is not kept.
+  static constexpr std::size_t kMostKept = 256;
+
   void grow();
+  void emptied() {
+    if (ring_.size() > kMostKept) [[unlikely]]
+      shrink();
+  }
+  void shrink();
 
   std::vector<Reply> ring_;  // its size is a power of two
   std::size_t first_ = 0;

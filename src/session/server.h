@@ -92,8 +92,9 @@ class ServerSession final : public pool::Server,
   void copy_data_sent();
   void copy_end_sent();
   bool copy_is_unclear() const;
-  bool hold_sync();  // true: a Sync that comes now is not to be sent, or not yet
-  void send_held_syncs();
+  // True: a Sync (HeldSync) or wrong Flush (HeldFlush) that comes now is not to be sent (yet).
+  bool hold(Awaits what);
+  void send_held();
   // Nor of its unnamed statement, except those that this batch has overtaken.
   bool unnamed_is_changing() const { return unnamed_pending_ > 0; }
   bool unnamed_is_settled() const { return unnamed_pending_ == 0 || unnamed_batch_ == batch_; }
@@ -185,9 +186,11 @@ class ServerSession final : public pool::Server,
   void expect_more(Reply reply);
 
   // COPY FROM STDIN, see server_copy.cc.
-  std::size_t forget_eaten_syncs(bool with_next);
-  std::size_t held_syncs() const;
-  void drop_held_syncs();
+  std::vector<Awaits> forget_eaten(bool with_next);
+  void send_wanted(const std::vector<Awaits>& held);
+  std::string expect_held(Awaits held);
+  std::size_t held() const;
+  void drop_held();
   Awaits last_awaits() const { return replies_.at(replies_.size() - 1).awaits; }
 
   // Listening, see server_listening.cc.

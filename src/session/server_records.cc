@@ -143,8 +143,8 @@ Result<Reply> load_reply(StatementRegistry& registry, std::string_view record) {
       default: break;
     }
   }
-  if (reply.awaits > Awaits::HeldSync || reply.deliver > Deliver::Refuse ||
-      reply.refusal > Refusal::TooLarge) {
+  if (reply.awaits > Awaits::HeldFlush || reply.deliver > Deliver::Refuse ||
+      reply.refusal > Refusal::PoolTooLarge) {
     return Error{ErrorCode::Protocol, "a server owes a reply that cannot be"};
   }
   if (reply.client_statement && !reply.own && !reply.client_statement->statement) {

@@ -128,7 +128,7 @@ bool ServerSession::on_command_complete(Bytes message) {
   note_tag(text_of(body_of(message)));
   if (copying_in_) {
     copying_in_ = false;
-    forget_eaten_syncs(/*with_next=*/false);
+    forget_eaten(/*with_next=*/false);
   }
   if (!replies_.empty() && replies_.front().awaits == Awaits::Query) return true;
   return completed(Awaits::Execute);
@@ -212,7 +212,7 @@ bool ServerSession::on_error(Bytes message) {
   const bool not_copy_data =
       copy_was_on && wire::error_field(body, 'C') == wire::sqlstate::kProtocolViolation;
   if (front.awaits == Awaits::Sync) return true;
-  const std::size_t syncs_held = copy_was_on ? forget_eaten_syncs(/*with_next=*/not_copy_data) : 0;
+  const auto held = copy_was_on ? forget_eaten(/*with_next=*/not_copy_data) : std::vector<Awaits>();
   if (front.awaits != Awaits::Query) {
     const bool ends_query = own_names_put_before_query();
     skip_to_sync();
@@ -221,10 +221,7 @@ bool ServerSession::on_error(Bytes message) {
       if (!stream_.write(bytes_of(wire::sync()))) stream_.want_read(true);  // and so learns why
     }
   }
-  for (std::size_t i = 0; i < syncs_held && client_ != nullptr; ++i) {
-    if (!stream_.write(bytes_of(wire::empty_message('S')))) stream_.want_read(true);
-    expect({.awaits = Awaits::Sync, .deliver = Deliver::Forward});
-  }
+  send_wanted(held);
   if (orphaned_ && skipping_) orphan_is_quiet();
   return state_ != ServerState::Closing;
 }

@@ -238,6 +238,71 @@ TEST(Relay, AFlushThatIsWrongGetsItsError) {
   client.sees(ready());
 }
 
+TEST(Relay, CopyInEatsAWrongFlushAndTheSyncsAroundIt) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  Peer second = world.one_more_client();
+  const std::string request =
+      parse("", "copy t from stdin") + bind("") + execute() + sync() + message('H', "x") + sync();
+  client.sends(request);
+  server.sees(request);
+  server.sends(parse_complete() + bind_complete() + copy_in());
+  client.sees(parse_complete() + bind_complete() + copy_in());
+  client.sends(message('H', "x") + sync() + copy_fail("no more") + sync());
+  server.sees(message('H', "x") + sync() + copy_fail("no more") + sync());
+  second.sends(query("select 2"));
+  server.sends(error("57014", "no more") + ready());
+  client.sees(error("57014", "no more") + ready());
+  server.sees(query("select 2"));
+}
+
+TEST(Relay, AWrongFlushBetweenCopyDataIsNotWaitedFor) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  Peer second = world.one_more_client();
+  client.sends(query("copy t from stdin") + copy_data("1\n") + message('H', "x") +
+               copy_data("2\n") + message('H', "xyz") + copy_done());
+  server.sees(query("copy t from stdin") + flush() + copy_data("1\n"));
+  server.sends(copy_in());
+  client.sees(copy_in());
+  server.sees(copy_data("2\n") + copy_done());
+  second.sends(query("select 2"));
+  server.sends(command_complete("COPY 2") + ready());
+  client.sees(command_complete("COPY 2") + ready());
+  server.sees(query("select 2"));
+}
+
+TEST(Relay, AWrongFlushAfterBadCopyDataGetsItsError) {
+  World world;
+  auto [client, server] = world.session();
+  client.sends(query("copy t from stdin"));
+  server.sees(query("copy t from stdin"));
+  server.sends(copy_in());
+  client.sees(copy_in());
+  client.sends(copy_data("bad\n") + message('H', "x") + sync());
+  server.sees(copy_data("bad\n"));
+  server.sends(error("22P02", "invalid input") + ready());
+  client.sees(error("22P02", "invalid input") + ready());
+  server.sees(message('H', std::string_view("\0", 1)) + sync());
+  server.sends(error("08P01", "invalid message format") + ready());
+  client.sees(error("08P01", "invalid message format") + ready());
+}
+
+TEST(Relay, AWrongFlushAfterBadCopyDataOfABatchIsSkipped) {
+  World world;
+  auto [client, server] = world.session();
+  const std::string request = parse("", "copy t from stdin") + bind("") + execute() + flush();
+  client.sends(request);
+  server.sees(request);
+  server.sends(parse_complete() + bind_complete() + copy_in());
+  client.sees(parse_complete() + bind_complete() + copy_in());
+  client.sends(copy_data("bad\n") + message('H', "x") + sync() + query("select 2"));
+  server.sees(copy_data("bad\n") + message('H', std::string_view("\0", 1)) + sync() +
+              query("select 2"));
+  server.sends(error("22P02", "invalid input") + ready() + result("2") + ready());
+  client.sees(error("22P02", "invalid input") + ready() + result("2") + ready());
+}
+
 TEST(Relay, ASyncBehindCopyDataWaitsUntilItIsKnownWhetherThereIsACopy) {
   World world;
   auto [client, server] = world.session();

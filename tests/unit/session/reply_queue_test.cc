@@ -83,5 +83,29 @@ TEST(ReplyQueue, LetsGoOfStatementsAtOnce) {
   EXPECT_EQ(queue.front().statement->body, "b");
 }
 
+TEST(ReplyQueue, AHugePipelineLeavesNoHugeRing) {
+  ReplyQueue queue;
+  for (const bool at_once : {false, true}) {
+    for (int i = 0; i < 100'000; ++i) queue.push(reply(i));
+    EXPECT_GE(queue.room(), 100'000U);
+    if (at_once) {
+      queue.erase(0, queue.size());
+    } else {
+      while (!queue.empty()) queue.pop();
+    }
+    EXPECT_LE(queue.room(), 256U);
+    queue.push(reply(1));
+    EXPECT_EQ(queue.front(), reply(1));
+    queue.pop();
+  }
+}
+
+TEST(ReplyQueue, AnOrdinaryRingIsKept) {
+  ReplyQueue queue;
+  for (int i = 0; i < 200; ++i) queue.push(reply(i));
+  while (!queue.empty()) queue.pop();
+  EXPECT_EQ(queue.room(), 256U);
+}
+
 }  // namespace
 }  // namespace doorman::session
