@@ -125,6 +125,7 @@ struct Settings {  // NOLINT(clang-analyzer-optin.performance.Padding)
   bool share_unnamed_statements = false;
   int max_client_prepared_statements = 10000;
   Size max_client_statement_memory = Size{64} << 20;
+  Size max_pool_statement_memory = Size{1} << 30;
 
   // TLS.
   SslMode client_tls_sslmode = SslMode::Disable;

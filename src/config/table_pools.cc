@@ -106,6 +106,9 @@ constexpr Setting kStatements[] = {
     {setting<&Settings::max_client_statement_memory>("max_client_statement_memory",
                                                      {.max = std::int64_t{1} << 40}),
      Change::Reload, "Bytes of one client's named statements, text and name; 0 is without limit."},
+    {setting<&Settings::max_pool_statement_memory>("max_pool_statement_memory",
+                                                   {.max = std::int64_t{1} << 40}),
+     Change::Reload, "Bytes of a pool's named statements, each text once; 0 is without limit."},
 };
 
 }  // namespace

@@ -30,6 +30,8 @@ const auto listed = std::to_array<Command>({
     {"SHOW STATS_AVERAGES", "", "averages over the last stats_period", Stats, Nothing,
      show_stats_averages},
     {"SHOW TOTALS", "", "totals and averages of all databases", Stats, Nothing, show_totals},
+    {"SHOW STATEMENTS", "", "prepared statements of each database and user", Stats, Nothing,
+     show_statements},
     {"SHOW UPGRADES", "", "upgrades of the running process", Stats, Nothing, show_upgrades},
     {"SHOW DNS_HOSTS", "", "host names that were looked up", Stats, Nothing, show_dns_hosts},
     {"SHOW DNS_ZONES", "", "always empty: zones are not watched", Stats, Nothing, show_dns_zones},

@@ -38,4 +38,7 @@ Outcome show_stats_totals(Commands& commands, const Arguments& arguments);
 Outcome show_stats_averages(Commands& commands, const Arguments& arguments);
 Outcome show_totals(Commands& commands, const Arguments& arguments);
 
+// show_statements.cc
+Outcome show_statements(Commands& commands, const Arguments& arguments);
+
 }  // namespace doorman::control

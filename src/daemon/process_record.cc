@@ -36,7 +36,7 @@ enum Tag : std::uint16_t {
 };
 
 // In the order of their tags: new ones come last.
-constexpr std::array<std::uint64_t Counters::*, 15> kCounters = {&Counters::server_assignments,
+constexpr std::array<std::uint64_t Counters::*, 16> kCounters = {&Counters::server_assignments,
                                                                  &Counters::transactions,
                                                                  &Counters::queries,
                                                                  &Counters::received_bytes,
@@ -50,7 +50,8 @@ constexpr std::array<std::uint64_t Counters::*, 15> kCounters = {&Counters::serv
                                                                  &Counters::logins,
                                                                  &Counters::statement_hits,
                                                                  &Counters::statement_misses,
-                                                                 &Counters::statement_evictions};
+                                                                 &Counters::statement_evictions,
+                                                                 &Counters::parses_saved};
 
 std::string save(const ProcessRecord::Database& database) {
   RecordWriter out;

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "pool/budget.h"
+#include "pool/held_texts.h"
 
 namespace doorman::pool {
 
@@ -98,6 +99,7 @@ class SharedPool {
   UserShare& user;
   Budget servers;
   Budget connecting;
+  HeldTexts texts;  // of its clients' prepared statements
 
   // Empty where one of the limits is reached.
   ServerCharge charge(const ServerLimits& limits);

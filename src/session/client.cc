@@ -65,7 +65,8 @@ void ClientSession::enter(ClientState next) {
 
 ClientStatements& ClientSession::statements() {
   if (!statements_) {
-    statements_ = std::make_unique<ClientStatements>();
+    statements_ = std::make_unique<ClientStatements>(part_ != nullptr ? &part_->pool.shared().texts
+                                                                      : nullptr);
     statements_->watch(host_->live, *slot_);
   }
   return *statements_;

@@ -176,7 +176,13 @@ bool ClientSession::relay_named_parse(const wire::Header& header, Bytes& input,
     forward(header, input);
     return true;
   }
-  if (const Refusal refusal = refusal_of(name, body); refusal != Refusal::None) {
+  Refusal refusal = refusal_of(name, body);
+  StatementRef meant = refusal == Refusal::None ? statement_of(body) : nullptr;
+  if (meant &&
+      !statements().pool_has_room(name, *meant, host_->settings().max_pool_statement_memory)) {
+    refusal = Refusal::PoolTooLarge;
+  }
+  if (refusal != Refusal::None) {
     host_->to_server.add_copy(
         wire::MessageWriter().begin('D').byte('S').text("PGDOORMAN_refused").end().bytes());
     server_->expect({.awaits = Awaits::Describe, .deliver = Deliver::Refuse, .refusal = refusal});
@@ -186,7 +192,7 @@ bool ClientSession::relay_named_parse(const wire::Header& header, Bytes& input,
   auto created = std::make_shared<const ClientStatement>(
       ClientStatement{.serial = host_->shared.next_id.fetch_add(1, std::memory_order_relaxed),
                       .name = std::string(name),
-                      .statement = statement_of(body)});
+                      .statement = std::move(meant)});
   statements().add(created);
   const StatementRef& statement = created->statement;
   if (!statement->names.empty()) give_own_names(statement->names);
@@ -198,6 +204,7 @@ bool ClientSession::relay_named_parse(const wire::Header& header, Bytes& input,
     head.text(statement->server_name);
   } else if (server_->transaction_is_known_good()) {
     ++part_->counters.statement_hits;
+    ++part_->counters.parses_saved;
     discard(header, input);
     reply.deliver = Deliver::Local;
     server_->expect(std::move(reply));
@@ -205,6 +212,7 @@ bool ClientSession::relay_named_parse(const wire::Header& header, Bytes& input,
   } else {
     // Whether a Parse is allowed (25P02) only the server knows. It has the statement in any case,
     // so it is asked without a name.
+    ++part_->counters.statement_hits;
     ++part_->counters.server_parses;
     server_->note_unnamed(reply, statement);
     server_->expect(std::move(reply));
@@ -234,6 +242,7 @@ void ClientSession::relay_unnamed_parse(const wire::Header& header, Bytes& input
     }
     ++part_->counters.statement_hits;
     if (server_->transaction_is_known_good()) {
+      ++part_->counters.parses_saved;
       discard(header, input);
       reply.deliver = Deliver::Local;
       server_->expect(std::move(reply));

@@ -21,6 +21,7 @@ struct Counters {
   std::uint64_t statement_hits = 0;
   std::uint64_t statement_misses = 0;
   std::uint64_t statement_evictions = 0;
+  std::uint64_t parses_saved = 0;  // of clients, answered without a server
 
   void add(const Counters& other) {
     server_assignments += other.server_assignments;
@@ -38,6 +39,7 @@ struct Counters {
     statement_hits += other.statement_hits;
     statement_misses += other.statement_misses;
     statement_evictions += other.statement_evictions;
+    parses_saved += other.parses_saved;
   }
 };
 

@@ -308,11 +308,14 @@ void ServerSession::repeat_batch() {
 void ServerSession::refuse(const Reply& reply) {
   if (client_ == nullptr) return;
   const bool many = reply.refusal == Refusal::TooMany;
+  const std::string_view message =
+      many ? "too many prepared statements (max_client_prepared_statements)"
+      : reply.refusal == Refusal::TooLarge
+          ? "prepared statements take too much memory (max_client_statement_memory)"
+          : "prepared statements of the pool take too much memory (max_pool_statement_memory)";
   host_->to_client.add_copy(wire::error_response(
       wire::Severity::Error,
-      many ? wire::sqlstate::kConfigurationLimit : wire::sqlstate::kOutOfMemory,
-      many ? "too many prepared statements (max_client_prepared_statements)"
-           : "prepared statements take too much memory (max_client_statement_memory)"));
+      many ? wire::sqlstate::kConfigurationLimit : wire::sqlstate::kOutOfMemory, message));
 }
 
 }  // namespace doorman::session

@@ -120,14 +120,18 @@ void ClientStatements::add(ClientStatementRef statement) {
   const auto [place, added] = by_name_.emplace(name, std::move(statement));
   if (!added) return;
   bytes_ += bytes;
+  const Statement& text = *place->second->statement;
+  if (texts_ != nullptr) texts_->hold(text.id, text.body.size(), name.size());
   if (live_ != nullptr) live_->statement_added(*slot_, *place->second);
 }
 
 void ClientStatements::remove(const ClientStatement& statement) {
   const auto found = by_name_.find(significant(statement.name));
   if (found == by_name_.end() || found->second->serial != statement.serial) return;
-  bytes_ -= bytes_of(found->first, found->second->statement->body.size());
   const ClientStatementRef removed = found->second;
+  const Statement& text = *removed->statement;
+  bytes_ -= bytes_of(found->first, text.body.size());
+  if (texts_ != nullptr) texts_->let_go(text.id, text.body.size(), found->first.size());
   by_name_.erase(found);
   if (live_ != nullptr) live_->statement_removed(*slot_, *removed);
 }
@@ -145,9 +149,23 @@ void ClientStatements::replace(const ClientStatement& old, StatementRef statemen
 
 void ClientStatements::clear() {
   const bool any = !by_name_.empty();
+  let_go_of_all();
   by_name_.clear();
   bytes_ = 0;
   if (any && live_ != nullptr) live_->statements_cleared(*slot_);
+}
+
+void ClientStatements::let_go_of_all() {
+  if (texts_ == nullptr) return;
+  for (const auto& [name, each] : by_name_) {
+    texts_->let_go(each->statement->id, each->statement->body.size(), name.size());
+  }
+}
+
+bool ClientStatements::pool_has_room(std::string_view name, const Statement& statement,
+                                     std::size_t limit) const {
+  return texts_ == nullptr ||
+         texts_->has_room(statement.id, statement.body.size(), significant(name).size(), limit);
 }
 
 void ClientStatements::bind_portal(std::string_view portal, const StatementRef& statement) {

@@ -20,6 +20,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "pool/held_texts.h"
 #include "session/sql_names.h"
 
 namespace doorman::session {
@@ -105,6 +106,11 @@ using ClientStatementRef = std::shared_ptr<const ClientStatement>;
 
 class ClientStatements {
  public:
+  // Its texts count in `texts`, those of its pool.
+  explicit ClientStatements(pool::HeldTexts* texts = nullptr) : texts_(texts) {}
+  ClientStatements(const ClientStatements&) = delete;
+  ClientStatements& operator=(const ClientStatements&) = delete;
+  ~ClientStatements() { let_go_of_all(); }
   // Each change is told to `live` (null: to nobody), as one of the session with that slot.
   void watch(Live* live, HotSlot& slot) {
     live_ = live;
@@ -120,6 +126,8 @@ class ClientStatements {
   void clear();
   std::size_t size() const { return by_name_.size(); }
   std::size_t bytes() const { return bytes_; }  // names and texts
+  // Whether its pool may have that much, names and each text once (0: without limit).
+  bool pool_has_room(std::string_view name, const Statement& statement, std::size_t limit) const;
   static std::size_t bytes_of(std::string_view name, std::size_t body) {
     return significant(name).size() + body;
   }
@@ -142,6 +150,9 @@ class ClientStatements {
   }
 
  private:
+  void let_go_of_all();
+
+  pool::HeldTexts* texts_;
   Live* live_ = nullptr;
   HotSlot* slot_ = nullptr;
   std::unordered_map<std::string_view, ClientStatementRef> by_name_;  // keys point into the values

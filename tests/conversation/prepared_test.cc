@@ -270,6 +270,31 @@ TEST(Prepared, TooMuchMemoryIsRefusedAsAnError) {
   prepares(client, server, "a", "select 1", kFirst);
 }
 
+TEST(Prepared, APoolsTextsAreLimitedAndThoseThatAreThereGoOn) {
+  World world("max_pool_statement_memory=1024\n");
+  auto [client, server] = world.session();
+  Peer second = world.one_more_client();
+  prepares(client, server, "a", "select 1", kFirst);
+  const std::string large = "select '" + std::string(600, 'x') + "'";
+  const std::string other = "select '" + std::string(600, 'y') + "'";
+  prepares(client, server, "b", large, "PGDOORMAN_2");
+  second.sends(parse("c", other) + sync());
+  server.sees(describe("PGDOORMAN_refused") + sync());
+  server.sends(error("26000", "does not exist") + ready());
+  second.sees_error("53200");
+  second.sees(ready());
+  second.sends(parse("c", large) + sync());  // no more memory is needed for that
+  server.sees(sync());
+  server.sends(ready());
+  second.sees(parse_complete() + ready());
+  for (Peer* each : {&client, &second}) {
+    each->sends(message('X', ""));
+    each->sees_close();
+  }
+  Peer third = world.one_more_client();
+  prepares(third, server, "c", other, "PGDOORMAN_3");
+}
+
 TEST(Prepared, InAFailedTransactionTheServerIsAskedAgain) {
   World world;
   auto [client, server] = world.session();

@@ -137,6 +137,37 @@ TEST(ClientStatements, NamesAreAsLongAsPostgreSqlsAre) {
   EXPECT_EQ(names.bytes(), 0U);
 }
 
+TEST(ClientStatements, APoolCountsATextOnceAndEachName) {
+  StatementRegistry registry;
+  pool::HeldTexts texts;
+  const StatementRef a = registry.intern("aaaa");
+  const StatementRef b = registry.intern("bb");
+  ClientStatements one(&texts);
+  one.add(named(1, "s", a));
+  one.add(named(2, "tt", a));
+  EXPECT_EQ(texts.bytes(), 7U);
+  {
+    ClientStatements other(&texts);
+    other.add(named(3, "s", a));
+    other.add(named(4, "u", b));
+    EXPECT_EQ(texts.bytes(), 11U);
+    EXPECT_EQ(texts.count(), 2U);
+    EXPECT_TRUE(other.pool_has_room("v", *registry.intern("cc"), 14));
+    EXPECT_FALSE(other.pool_has_room("v", *registry.intern("cc"), 13));
+    EXPECT_TRUE(other.pool_has_room("v", *a, 12)) << "its text is there";
+    EXPECT_FALSE(other.pool_has_room("v", *a, 11));
+    EXPECT_TRUE(other.pool_has_room("v", *registry.intern("cc"), 0)) << "without limit";
+    other.replace(*other.find("u"), a);
+    EXPECT_EQ(texts.bytes(), 9U);
+  }
+  EXPECT_EQ(texts.bytes(), 7U) << "a client that leaves takes its own along";
+  one.remove("s");
+  EXPECT_EQ(texts.bytes(), 6U);
+  one.clear();
+  EXPECT_EQ(texts.bytes(), 0U);
+  EXPECT_EQ(texts.count(), 0U);
+}
+
 TEST(ServerStatements, OwnNamesOfSqlPinTheServer) {
   ServerStatements there;
   there.set_own("a", {});
