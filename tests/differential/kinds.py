@@ -18,6 +18,10 @@ NAMES_IN_ERRORS = True  # an error that names a statement has the client's name 
 # SQL after which a client may keep its server.
 PINS = re.compile(r"(?i)\bprepare\b")
 
+# A query that in a failed transaction is more than an error and for which a server may lack a name:
+# see PROTOCOL.md, known differences.
+ENDS_AND_EXECUTES = re.compile(r"(?is)\b(rollback|abort|commit|end)\b.*\bexecute\b")
+
 
 def comparable(frame):
     """The frame without what may differ: who the backend is (BackendKeyData, the sender of a

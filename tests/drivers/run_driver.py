@@ -1,5 +1,6 @@
 """Runs a program with a private PostgreSQL and a pooler in front of it, whose pool is smaller than
-the program's concurrency, and checks that the pool was never exceeded and is at rest afterwards."""
+the program's concurrency, and checks that the pool was never exceeded and is at rest afterwards, and
+that a driver that can prepare statements has done so, in several connections the same."""
 
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pooler import Pooler
 POOL_SIZE = 3
 USER = "scram_user"
 PATIENCE = 150
+PREPARE_NOTHING = ("psql", "psycopg2")
 
 
 def watch(cluster, stop, most):
@@ -23,7 +25,7 @@ def watch(cluster, stop, most):
             most[0] = max(most[0], row[0])
 
 
-def run(command, cluster, pooler):
+def run(name, command, cluster, pooler):
     environment = {**os.environ, "PGHOST": pooler.host, "PGPORT": str(pooler.port), "PGUSER": USER,
                    "PGDATABASE": "postgres", "PGPASSWORD": password(USER), "PGSSLMODE": "disable"}
     stop, most = threading.Event(), [0]
@@ -37,6 +39,9 @@ def run(command, cluster, pooler):
     assert status == 0, f"{command[-1]} ended with {status}"
     pooler.wait_for_rest(user=USER)
     assert most[0] <= POOL_SIZE, f"{most[0]} connections, pool size {POOL_SIZE}"
+    counted, = pooler.show("STATEMENTS")
+    if name not in PREPARE_NOTHING:
+        assert int(counted["hits"]) > 0 and int(counted["parses_saved"]) > 0, counted
 
 
 def main():
@@ -47,7 +52,7 @@ def main():
     os.environ["PGPASSWORD"] = "admin"
     try:
         pooler.start()
-        run(sys.argv[1:], cluster, pooler)
+        run(sys.argv[1], sys.argv[2:], cluster, pooler)
     except BaseException:
         print(pooler.read_log()[-4000:], file=sys.stderr)
         raise

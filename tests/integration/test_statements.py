@@ -7,6 +7,7 @@ steps, on the same pool, so that servers and what they hold are exchanged in bet
 import os
 import socket
 import struct
+import threading
 
 import pytest
 
@@ -56,6 +57,13 @@ CASES = {
     "a large reply with a cached parse": [
         step(parse("select repeat('x', 100000)", "a") + SYNC),
         step(parse("select repeat('x', 100000)", "b") + named("b") + SYNC)],
+    "large replies between cached parses": [
+        step(parse("select repeat('x', 400000)", "a") +
+             parse("select repeat('y', 900) from generate_series(1, 500)", "r") + SYNC),
+        step(parse("select repeat('x', 400000)", "b") + named("b") +
+             parse("select repeat('y', 900) from generate_series(1, 500)", "s") + named("s") +
+             parse("select repeat('x', 400000)", "c") + describe("S", "c") + named("c") +
+             parse("select repeat('x', 400000)", "d") + SYNC)],
     "an error between cached parses": [
         step(parse("select 1", "a") + parse("select 1/$1::int", "d") + SYNC),
         step(parse("select 1", "b") + named("d", ["0"]) + parse("select 1", "c") + SYNC),
@@ -71,6 +79,11 @@ CASES = {
     "three statements by turns": [
         step(b"".join(parse(sql, f"s{n}") + SYNC for n, sql in enumerate(texts(3))), "ZZZ"),
         step(b"".join(named(f"s{n % 3}") + SYNC for n in range(12)), "Z" * 12)],
+    "evicted and needed again in one batch": [
+        step(b"".join(parse(sql, f"s{n}") for n, sql in enumerate(texts(4))) + SYNC),
+        step(b"".join(named(f"s{n % 4}") for n in (0, 1, 0, 2, 3, 0, 1, 1, 2, 0)) +
+             parse("select 0 as x", "t") + named("t") + named("s3") + SYNC),
+        step(b"".join(named(f"s{n}") for n in range(4)) + named("t") + SYNC)],
     "parse, describe and flush, then the rest": [
         step(parse("select $1::text", "a") + describe("S", "a") + FLUSH, "T"),
         step(named("a", ["x"]) + SYNC),
@@ -124,6 +137,7 @@ CASES = {
         step(parse("select 1", "a") + SYNC),
         step(named("PGDOORMAN_1") + SYNC), step(describe("S", "PGDOORMAN_2") + SYNC),
         step(query('execute "PGDOORMAN_1"')), step(query('deallocate "PGDOORMAN_1"')),
+        step(b"".join(close("S", f"PGDOORMAN_{n}") for n in range(1, 9)) + SYNC),
         step(named("a") + SYNC)],
     "a client's name that looks like the pooler's": [
         step(parse("select 1", "PGDOORMAN_1") + named("PGDOORMAN_1") + SYNC),
@@ -222,6 +236,13 @@ SQL = {
         step(query('deallocate "c""d"')), step(query("deallocate prepare")),
         step(query('deallocate "all"')), step(query("/* x */ deallocate a; -- y")),
         step(named("a") + SYNC), step(named("B") + SYNC), step(named("prepare") + SYNC)],
+    "deallocate in a long text": [
+        step(parse("select 1", "a") + SYNC),
+        step(query("/* " + "long " * 30 + "*/ deallocate\n  -- and more\n  prepare\n\ta")),
+        step(named("a") + SYNC)],
+    "deallocate where a begin has just been sent": [
+        step(parse("select 1", "a") + SYNC), step(query("begin") + query("deallocate a"), "ZZ"),
+        step(query("rollback"))],
     "deallocate an unknown name": [
         step(query("deallocate nothing")), step(query("begin")), step(query("deallocate nothing")),
         step(query("rollback"))],
@@ -259,6 +280,12 @@ SQL = {
     "discard all": [
         step(parse("select 1", "a") + SYNC), step(query("discard all")), step(named("a") + SYNC),
         step(query("begin")), step(query("discard all")), step(query("rollback"))],
+    "discard all by the extended protocol": [
+        step(parse("select 1", "a") + parse("select 2", "b") + SYNC),
+        step(parse("discard all") + RUN), step(named("a") + SYNC),
+        step(parse("select 1", "a") + parse("select 2", "b") + named("b") + SYNC),
+        step(query("begin")), step(parse("discard all") + RUN), step(query("rollback")),
+        step(named("a") + SYNC)],
     "discard all and what follows in one write": [
         step(parse("select 1", "a") + SYNC),
         step(query("discard all") + parse("select 2", "a") + named("a") + SYNC, "ZZ")],
@@ -402,18 +429,20 @@ def test_leaving_without_sync(poolers, what, reset):
 
 def test_many_clients_and_statements(pooler):
     """Case 22: far more statements than servers keep."""
-    doorman = pooler(settings={"max_prepared_statements": 20, "default_pool_size": 2})
-    clients = [wire.connect(doorman) for _ in range(8)]
-    count = 60
+    doorman = pooler(settings={"max_prepared_statements": 300, "default_pool_size": 2})
+    clients = [wire.connect(doorman, patience=60) for _ in range(16)]
+    count = 3000
+    together = b"".join(parse(f"select {n}", f"s{n}") for n in range(count)) + SYNC
     for client in clients:
-        client.send(b"".join(parse(f"select {n}", f"s{n}") for n in range(count)) + SYNC)
-    for client in clients:
+        client.send(together)
         assert "".join(kind for kind, _ in client.read_until("Z")) == "1" * count + "Z"
-    for number, client in enumerate(clients):
-        client.send(b"".join(named(f"s{n}") for n in range(number, count)) + SYNC)
-    for number, client in enumerate(clients):
+    # Each client some of them, so that what one has had evicted the next one needs.
+    used = [range(number, count, 10 + number) for number in range(len(clients))]
+    for client, numbers in zip(clients, used):
+        client.send(b"".join(named(f"s{n}") for n in numbers) + SYNC)
+    for client, numbers in zip(clients, used):
         rows = [body[6:] for kind, body in client.read_until("Z") if kind == "D"]
-        assert rows == [str(n).encode() for n in range(number, count)]
+        assert rows == [str(n).encode() for n in numbers]
         client.close()
 
 
@@ -440,6 +469,134 @@ def test_a_client_that_prepares_without_end(pooler):
         assert errors == ["53200"]
         other.send(named("mine") + SYNC)
         assert "".join(kind for kind, _ in other.read_until("Z")) == "2DCZ"
+
+
+def test_many_clients_of_one_pool_that_prepare_without_end(pooler):
+    """What they may take together is limited; who needs no more memory, and other pools, notice
+    nothing; a client that leaves makes room."""
+    doorman = pooler(settings={"max_pool_statement_memory": 1 << 20, "workers": 2},
+                     databases={"postgres": "", "quiet": ""})
+    text = "select '" + "x" * 100_000 + "', {}"
+    with wire.connect(doorman) as neighbour, wire.connect(doorman, database="quiet") as quiet:
+        hostile = [wire.connect(doorman) for _ in range(4)]
+        neighbour.send(parse(text.format(0), "mine") + parse("select 7", "a") + SYNC)
+        assert "".join(kind for kind, _ in neighbour.read_until("Z")) == "11Z"
+        codes = []
+        for number in range(1, 21):
+            client = hostile[number % len(hostile)]
+            client.send(parse(text.format(number), f"s{number}") + SYNC)
+            codes += [wire.fields(body)["C"] for kind, body in client.read_until("Z")
+                      if kind == "E"]
+        assert codes == ["53200"] * 11  # 10 of 100 KB each have had room in 1 MB
+        for client in hostile:  # the text is there already, or it is executed only
+            client.send(parse(text.format(0), "theirs") + named("theirs") + SYNC)
+            assert "".join(kind for kind, _ in client.read_until("Z")) == "12DCZ"
+        neighbour.send(named("mine") + parse("select 7", "b") + named("b") + SYNC)
+        assert "".join(kind for kind, _ in neighbour.read_until("Z")) == "2DC12DCZ"
+        quiet.send(parse(text.format(20), "s") + named("s") + SYNC)
+        assert "".join(kind for kind, _ in quiet.read_until("Z")) == "12DCZ"
+        for client in hostile:
+            client.close()
+        process.until(lambda: statements(doorman)["texts"] == 2, "their texts are forgotten")
+        neighbour.send(parse(text.format(20), "now") + SYNC)
+        assert "".join(kind for kind, _ in neighbour.read_until("Z")) == "1Z"
+
+
+def statements(doorman, database="postgres"):
+    """The pool's line of SHOW STATEMENTS."""
+    line, = [row for row in doorman.show("STATEMENTS") if row["database"] == database]
+    return {name: int(value) for name, value in line.items() if name not in ("database", "user")}
+
+
+def test_what_is_counted_of_statements(pooler):
+    doorman = pooler(settings={"default_pool_size": 1, "max_prepared_statements": 2,
+                               "workers": 1})
+    counted = ["texts", "bytes", "hits", "misses", "evictions", "parses_saved"]
+
+    def grown():
+        after = statements(doorman)
+        result = [after[name] - before[name] for name in counted]
+        before.update(after)
+        return result
+
+    with wire.connect(doorman) as one, wire.connect(doorman) as two:
+        one.rows("select 1")
+        before = statements(doorman)
+        assert list(before) == counted and not any(before.values())
+        size = len("select 1") + 3  # and its parameter types
+        one.send(parse("select 1", "a") + named("a") + SYNC)
+        one.read_until("Z")
+        assert grown() == [1, size + 1, 1, 1, 0, 0]
+        two.send(parse("select 1", "bb") + named("bb") + SYNC)  # the server has it
+        two.read_until("Z")
+        assert grown() == [0, 2, 2, 0, 0, 1]
+        two.send(parse("select 2", "c") + parse("select 3", "d") + SYNC)  # it keeps two of them
+        two.read_until("Z")
+        assert grown() == [2, 2 * (size + 1), 0, 2, 1, 0]
+        one.send(named("a") + SYNC)  # and has to be given the first again
+        one.read_until("Z")
+        assert grown() == [0, 0, 0, 1, 1, 0]
+        two.ask("deallocate all")
+        assert grown()[:2] == [-2, -2 * (size + 1) - 2]
+
+
+def test_an_error_costs_no_reset(pooler):
+    """Neither in a batch nor after a Flush: the server and what it has of statements stay."""
+    doorman = pooler(settings={"default_pool_size": 1})
+    with wire.connect(doorman) as client:
+        client.send(parse("select 1 / $1::int", "d") + parse("select pg_backend_pid()", "pid") +
+                    SYNC)
+        client.read_until("Z")
+
+        def pid():
+            client.send(named("pid") + SYNC)
+            return [body[6:] for kind, body in client.read_until("Z") if kind == "D"]
+
+        before, misses = pid(), statements(doorman)["misses"]
+        for ends in (SYNC, FLUSH):
+            client.send(named("d", ["0"]) + ends)
+            client.read_until("E")
+            client.send(SYNC if ends == FLUSH else b"")
+            client.read_until("Z")
+            client.send(named("d", ["1"]) + SYNC)
+            assert "".join(kind for kind, _ in client.read_until("Z")) == "2DCZ"
+            assert pid() == before
+        assert statements(doorman)["misses"] == misses
+
+
+def test_statements_stay_shared_after_a_flush(pooler):
+    doorman = pooler(settings={"default_pool_size": 1})
+    clients = [wire.connect(doorman) for _ in range(3)]
+    for turn in range(3):
+        for place, client in enumerate(clients):
+            name = f"n{turn}_{place}"
+            client.send(parse("select $1::int + 5", name) + describe("S", name) + FLUSH)
+            client.read_until("T")
+            client.send(named(name, ["2"]) + SYNC)
+            assert "".join(kind for kind, _ in client.read_until("Z")) == "2DCZ"
+    assert clients[0].rows("select count(*) from pg_prepared_statements") == ["1"]
+    counted = statements(doorman)
+    assert (counted["texts"], counted["misses"], counted["parses_saved"]) == (1, 1, 8)
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("cache", [1, 2, 100])
+def test_a_pipeline_larger_than_all_buffers(poolers, cache):
+    """Case 26: statements are put in and evicted while neither end reads, for as long as it can."""
+    value = b"v" * 50_000
+    rounds = 300
+    with wire.connect(poolers(cache), database="p1s0", patience=60) as client:
+        client.send(b"".join(parse(f"select $1 || '{n}'", f"s{n}", [25]) for n in range(3)) + SYNC)
+        client.read_until("Z")
+        chunks = [named(f"s{n % 3}", [value]) + (SYNC if n % 50 == 49 else b"")
+                  for n in range(rounds)]
+        writer = threading.Thread(target=lambda: [client.send(chunk) for chunk in chunks])
+        writer.start()
+        rows = [body[6:] for kind, body in client.read_until("Z" * (rounds // 50)) if kind == "D"]
+        writer.join()
+        assert [(len(row), row[-1:]) for row in rows] == [
+            (len(value) + 1, str(n % 3).encode()) for n in range(rounds)]
 
 
 def test_a_batch_that_never_ends(pooler):

@@ -97,6 +97,25 @@ def test_pipeline_in_flight(upgradable):
             assert answers == ["1", "2", "D", "C", "Z"], number
 
 
+def test_unnamed_statement_and_half_a_portal(upgradable):
+    """What a driver has parsed before it may bind afterwards, with a name or without."""
+    peer = upgradable()
+    with wire.connect(peer) as client, wire.connect(peer) as other:
+        client.send(wire.parse("select 'mine' || $1") + wire.parse("select 7", "a") + wire.SYNC)
+        client.read_until()
+        other.send(wire.parse("select generate_series(1, 4)") + wire.bind(portal="p") +
+                   wire.execute("p", 2) + wire.FLUSH)
+        other.read_until("s")
+        peer.upgrade()
+        client.send(wire.bind(["1"]) + wire.execute() + wire.bind(statement="a") + wire.execute() +
+                    wire.SYNC)
+        rows = [body[6:] for kind, body in client.read_until() if kind == "D"]
+        assert rows == [b"mine1", b"7"]
+        other.send(wire.execute("p") + wire.bind() + wire.execute("", 1) + wire.SYNC)
+        rows = [body[6:] for kind, body in other.read_until() if kind == "D"]
+        assert rows == [b"3", b"4", b"1"]
+
+
 def test_answer_that_nobody_reads_yet(upgradable):
     peer = upgradable()
     with wire.connect(peer) as client:
