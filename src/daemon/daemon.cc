@@ -48,8 +48,16 @@ Result<session::RulesRef> load_rules(const std::string& config_path) {
   if (config.settings.auth_file.empty()) {
     rules->users = std::make_shared<const auth::Users>();
   } else {
-    rules->users =
-        std::make_shared<const auth::Users>(TRY(auth::Users::load(config.settings.auth_file)));
+    const std::string& file = config.settings.auth_file;
+    auto users = auth::Users::load(file);
+    if (!users) {
+      Error error = users.error();
+      if (!error.message.starts_with(file + ":")) {  // no line of it is wrong, but the whole
+        error.message.insert(0, config_path + ": auth_file: ");
+      }
+      return error;
+    }
+    rules->users = std::make_shared<const auth::Users>(users.take());
   }
   rules->config = std::make_shared<const config::Config>(std::move(config));
   return session::RulesRef(std::move(rules));

@@ -387,6 +387,29 @@ TEST(Cancel, ReachesAClientOfAnotherWorker) {
   world.sees_cancel_of(server);
 }
 
+// As in protocol 3.2: the client is given a long key since it asked for that version, and the
+// server may have one of any length.
+TEST(Cancel, KeysMayBeLongOnBothSides) {
+  World world;
+  world.server_secret = std::string(32, 's');
+  std::string startup = wire::startup_message({{"user", "app"}, {"database", "shop"}});
+  startup[7] = 2;
+  Peer client = world.dials();
+  client.sends(startup);
+  Peer server = world.server();
+  world.sees_welcome(client);
+  EXPECT_EQ(client.key().size(), 36U);
+  client.sends(query("select pg_sleep(100)"));
+  server.sees(query("select pg_sleep(100)"));
+  Peer short_key = world.dials();
+  short_key.sends(wire::cancel_request(client.key().substr(0, 8)));
+  short_key.sees_close();
+  world.sees_no_connection();
+  Peer canceller = world.dials();
+  canceller.sends(wire::cancel_request(client.key()));
+  world.sees_cancel_of(server);
+}
+
 // ---- Time limits ------------------------------------------------------------------------------
 
 TEST(TimeLimit, OfALogin) {

@@ -301,7 +301,7 @@ void World::logs_in(Peer& server) {
   for (const auto& each : reports) out += parameter_status(each.name, each.value);
   server.key_.clear();
   append_u32(server.key_, next_pid_++);
-  append_u32(server.key_, 0x5ec2e7);
+  server.key_ += server_secret;
   server.sends(out + wire::backend_key_data(server.key_) + ready());
 }
 

@@ -117,6 +117,8 @@ class World {
                                           {"client_encoding", "UTF8"},
                                           {"application_name", ""},
                                           {"DateStyle", "ISO, MDY"}};
+  // The secret part of the cancel keys of servers.
+  std::string server_secret = "abcd";
 
  private:
   const std::string folder_;

@@ -48,6 +48,7 @@ def test_file_that_is_not_there(tmp_path):
 GOOD = "[databases]\npostgres = host=127.0.0.1\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
 BAD = {
     "key": (GOOD + "max_client_con = 5\n", 5, "max_client_conn"),
+    "capitals": (GOOD + "POOL_MODE = session\n", 5, "pool_mode"),
     "value": (GOOD + "max_client_conn = many\n", 5, "many"),
     "section": (GOOD + "[pgbuncer]\n", 5, "pgbuncer"),
     "no_equals": (GOOD + "nonsense\n", 5, "nonsense"),
@@ -83,7 +84,15 @@ def test_bad_user_list(tmp_path):
     path.write_text(GOOD + f"auth_file = {tmp_path}/users.txt\n")
     result = run("-t", str(path))
     assert result.returncode == 1
-    assert "users.txt:2: " in result.stderr, result.stderr
+    assert f"{tmp_path}/users.txt:2: " in result.stderr, result.stderr
+
+
+def test_missing_user_list(tmp_path):
+    path = tmp_path / "file.ini"
+    path.write_text(GOOD + f"auth_file = {tmp_path}/none.txt\n")
+    result = run("-t", str(path))
+    assert result.returncode == 1
+    assert f"{path}: auth_file: " in result.stderr and "none.txt" in result.stderr, result.stderr
 
 
 def test_several_mistakes_at_once(tmp_path):

@@ -14,7 +14,7 @@ forbid() {
 }
 
 # A file may include its own layer and those before it, never one after it.
-layers=(base wire net config auth pool session handoff daemon control)
+layers=(base wire net config auth pool session handoff daemon control cli)
 for i in "${!layers[@]}"; do
   for above in "${layers[@]:i+1}"; do forbid "${layers[i]}" "$above"; done
 done
