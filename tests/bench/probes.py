@@ -271,8 +271,10 @@ def own_work(pooler, clients, seconds):
     def message(kind, body):
         return kind + struct.pack("!i", len(body) + 4) + body
 
-    parse = message(b"P", b"own\0select 1\0\0\0")
-    data = (parse + message(b"C", b"Sown\0")) * OWN_WORK + message(b"S", b"")
+    def transaction(number):
+        parse = message(b"P", b"own\0select %d\0\0\0" % number)
+        return (parse + message(b"C", b"Sown\0")) * OWN_WORK + message(b"S", b"")
+
     answer = (5 + 5) * OWN_WORK + 6
     counts = [0] * clients
     end = time.monotonic() + seconds
@@ -280,6 +282,7 @@ def own_work(pooler, clients, seconds):
     def work(number):
         connection = pooler.connect()
         connection.socket.settimeout(None)  # so that MSG_WAITALL waits
+        data = transaction(number)
         while time.monotonic() < end:
             connection.socket.sendall(data)
             if len(connection.socket.recv(answer, socket.MSG_WAITALL)) < answer:
