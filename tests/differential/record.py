@@ -163,7 +163,8 @@ class Recorder:
     def promised(self, message):
         kind, *rest = message
         if self.late:
-            self.late += messages.type_of(message)
+            # A Flush with a body is answered there like a Sync.
+            self.late += "S" if message[0] == "raw" and rest[0] == "H" else messages.type_of(message)
             if self.late[-1] not in "dcfHS":
                 self.late = ""
             elif self.late[-1] in "dcf" and "S" in self.late:

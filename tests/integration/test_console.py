@@ -29,6 +29,7 @@ COLUMNS = {
                   "current_connections max_client_connections current_client_connections paused "
                   "disabled").split(),
     "CONFIG": ["key", "value", "default", "changeable"],
+    "STATEMENTS": "database user texts bytes hits misses evictions parses_saved".split(),
     "STATS": ["database"] + [f"total_{name}" for name in STATS] +
              [f"avg_{name}" for name in AVERAGES],
 }
