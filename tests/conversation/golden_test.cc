@@ -174,6 +174,9 @@ void write_queue(Records& all) {
   Peer waits = world.one_more_client();
   waits.sends(query("select 1"));
   waits.sees_nothing();
+  // Another one has proven who it is, and waits for a server to accept its parameters.
+  Peer logs_in = world.client({{"application_name", "late"}});
+  logs_in.sees_nothing();
   all["queue"] = daemon::save_sessions(world.worker()).records;
 }
 
@@ -363,7 +366,14 @@ void read_queue(const Records& all) {
   build(world, all.at("queue"), peers);
   ClientSession* holds = in_state(world, ClientState::Active);
   ClientSession* waits = in_state(world, ClientState::Waiting);
-  ASSERT_TRUE(holds != nullptr && waits != nullptr);
+  ClientSession* logs_in = nullptr;
+  world.worker().each_client([&](ClientSession& each) {
+    if (each.logging_in()) logs_in = &each;
+  });
+  ASSERT_NE(holds, nullptr);
+  ASSERT_NE(waits, nullptr);
+  ASSERT_NE(logs_in, nullptr);
+  Peer& late = peers.at(logs_in->id());
   Peer& server = peers.at(holds->server()->id());
   Peer& waiting = peers.at(waits->id());
   peers.at(holds->id()).sends(query("commit"));
@@ -372,6 +382,10 @@ void read_queue(const Records& all) {
   server.sees(query("select 1"));
   server.sends(result("1") + ready());
   waiting.sees(result("1") + ready());
+  server.sees_up_to('S');
+  server.sends(parse_complete() + bind_complete() + parameter_status("application_name", "late") +
+               row("x") + command_complete("SELECT 1") + ready());
+  world.sees_welcome(late);
 }
 
 void read_process(const Records& all, std::uint8_t version) {
