@@ -21,6 +21,7 @@ enum Tag : std::uint16_t {
   TagClient = 3,
   TagServer = 4,
   TagCancel = 5,  // one descriptor each, behind those of the two
+  TagKept = 6,
 };
 
 void append(Lane& lane, const std::string& record) {
@@ -39,6 +40,11 @@ void save_pair(Worker& worker, const ClientSession* client, const ServerSession*
     out.number(TagClientId, entry.client);
     out.text(TagClient, SessionRecords::save(*client));
     lane.fds.push_back(client->fd());
+    const bool kept = client->slot().vaulted.load(std::memory_order_relaxed) != 0;
+    if (kept) {
+      out.number(TagKept, 1);
+      lane.kept.insert(client->fd());
+    }
   }
   if (server != nullptr) {
     entry.server = server->id();
@@ -161,6 +167,7 @@ Result<std::vector<Piece>> read_lane(std::string_view records, std::vector<Uniqu
         case TagServerId: piece.entry.server = field->number(); break;
         case TagClient: piece.image.client = field->value; break;
         case TagServer: piece.image.server = field->value; break;
+        case TagKept: piece.image.client_kept = field->number() != 0; break;
         case TagCancel: cancels.push_back(field->value); break;
         default: break;  // a later release knows it
       }
@@ -198,7 +205,6 @@ Built visit_pieces(std::vector<Piece>& pieces, Try attempt) {
 
 Built build_sessions(Worker& worker, std::vector<Piece> pieces) {
   return visit_pieces(pieces, [&](Piece& piece) -> Result<> {
-    piece.image.client_kept = true;  // by the process that it comes from
     TRY(SessionRecords::put_in(worker, std::move(piece.image)));
     for (auto& [record, fd] : piece.cancels) {
       auto request = session::CancelRequest::restored(worker, record, std::move(fd));

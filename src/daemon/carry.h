@@ -26,6 +26,7 @@ struct Lane {
   };
   std::string records;
   std::vector<int> fds;  // still the sessions'
+  std::set<int> kept;    // those of them that the live vault has
   std::vector<Entry> entries;
   std::size_t left_behind = 0;  // those in the middle of a login
 };
@@ -45,6 +46,7 @@ std::vector<session::Image> let_go(Worker& worker, const Lane& lane,
 // An entry of a lane on the other side.
 struct Piece {
   Lane::Entry entry;
+  // image.client_kept: the vault of the process that it comes from has the client's socket.
   session::Image image;
   std::vector<std::pair<std::string, UniqueFd>> cancels;  // requests on their way
 };
@@ -89,6 +91,9 @@ struct ProcessRecord {
   bool control_socket = false;
   std::uint64_t lanes = 0;
   std::uint64_t fds = 0;
+  // Of the vault that has clients' sockets; the successor goes on with it.
+  std::vector<std::string> vault;  // names of its descriptors, which come last
+  std::uint64_t next_stash = 0;    // number that the successor's journal may have
 };
 std::string save(const ProcessRecord& process);
 std::string save_counters(const session::Counters& counters);

@@ -84,35 +84,6 @@ void CrashSafety::make_live(const std::vector<Worker*>& workers) {
   }
 }
 
-void CrashSafety::begin_late(const config::Settings& settings,
-                             const std::vector<Worker*>& workers) {
-  workers_.assign(workers.begin(), workers.end());
-  if (!settings.crash_safe || !notifier_.active() || !create()) return;
-  statements_ = std::make_unique<handoff::KeptStatements>(stash_->journal());
-  make_live(workers);
-  auto halt = Halt::of(workers, clock_now() + kHaltLimit);
-  if (!halt) {
-    log(LogLevel::Error, "clients are not crash-safe: {}", halt.error().message);
-    discard();
-    live_.clear();
-    return;
-  }
-  (*halt)->each([this](Worker& worker) {
-    worker.slots.use(&stash_->journal());
-    worker.live = live_[static_cast<std::size_t>(worker.worker)].get();
-    worker.each_client([&](session::ClientSession& client) {
-      if (client.state() == session::ClientState::Closing) return;
-      client.renew_slot();
-      if (client.part() != nullptr && !client.logging_in()) worker.live->logged_in(client);
-    });
-    worker.each_server([&](session::ServerSession& server) {
-      if (server.state() == session::ServerState::Closing) return;
-      server.renew_slot();
-      if (session::logged_in(server.state())) worker.live->logged_in(server);
-    });
-  });
-}
-
 void CrashSafety::begin(std::vector<PassedFd> stored, const config::Settings& settings,
                         session::Shared& shared, const std::vector<Worker*>& workers) {
   workers_.assign(workers.begin(), workers.end());
@@ -140,10 +111,154 @@ void CrashSafety::begin(std::vector<PassedFd> stored, const config::Settings& se
   stash_.reset();
 }
 
+// ---- Handed over ------------------------------------------------------------------------------
+
+Result<> CrashSafety::succeed(std::vector<PassedFd> vault, std::uint32_t number,
+                              const std::vector<Worker*>& workers) {
+  workers_.assign(workers.begin(), workers.end());
+  const bool theirs = !vault.empty();
+  stash_ = TRY(Stash::succeed(std::move(vault), number, store_));
+  statements_ = std::make_unique<handoff::KeptStatements>(stash_->journal());
+  make_live(workers);
+  for (std::size_t i = 0; i < live_.size(); ++i) {
+    workers[i]->slots.use(&stash_->journal());
+    workers[i]->live = live_[i].get();
+  }
+  has_their_vault_ = theirs;
+  on_trial_ = true;
+  return {};
+}
+
+void CrashSafety::go_live() {
+  if (stash_) stash_->go_live();
+}
+
+namespace {
+
+// While slots of a journal are given back: nobody may get them again.
+class NoSlots final : public session::SlotSource {
+ public:
+  void lend_slots(std::vector<session::HotSlot*>& /*free*/) override {}
+  bool owns(const session::HotSlot& /*slot*/) const override { return false; }
+};
+
+}  // namespace
+
+void CrashSafety::write_nothing(Worker& worker) {
+  NoSlots none;
+  worker.slots.use(&none);
+  worker.live = nullptr;
+  worker.each_client([](session::ClientSession& client) { client.renew_slot(); });
+  worker.each_server([](session::ServerSession& server) { server.renew_slot(); });
+  worker.slots.use(nullptr);
+}
+
+void CrashSafety::take_charge(const config::Settings& settings) {
+  if (!stash_) return;
+  on_trial_ = false;
+  const bool wanted = settings.crash_safe && notifier_.active();
+  if (wanted) stash_->keep_all();  // what was added while nobody listened to this process
+  if (wanted && has_their_vault_) return;
+  auto halt = Halt::of(workers_, clock_now() + kHaltLimit);
+  if (!halt) {
+    log(LogLevel::Error, "clients are not crash-safe: {}", halt.error().message);
+    return;
+  }
+  (*halt)->each([&](Worker& worker) {
+    if (!wanted) {
+      write_nothing(worker);
+      return;
+    }
+    worker.each_client([&](session::ClientSession& client) {
+      if (client.state() == session::ClientState::Closing) return;
+      if (client.part() != nullptr && !client.logging_in()) worker.live->logged_in(client);
+    });
+  });
+  if (wanted) return;
+  live_.clear();
+  statements_.reset();
+  stash_->discard();
+  stash_.reset();
+}
+
+// ---- Handing over -----------------------------------------------------------------------------
+
+std::vector<handoff::NamedFd> CrashSafety::vault() const {
+  return on() ? stash_->vault().fds() : std::vector<handoff::NamedFd>();
+}
+
+void CrashSafety::keep_trial(const std::vector<PassedFd>& trial) {
+  if (!on()) return;
+  std::set<std::string> ours;
+  for (const handoff::NamedFd& each : stash_->fds()) ours.insert(each.name);
+  const bool of_our_vault = std::any_of(
+      trial.begin(), trial.end(), [&](const PassedFd& each) { return ours.contains(each.name); });
+  if (!of_our_vault) return;  // it goes on without the sockets in it
+  for (const PassedFd& each : trial) {
+    if (ours.contains(each.name) || !trial_names_.insert(each.name).second) continue;
+    store_.keep(each.name, each.fd.get());
+  }
+}
+
+void CrashSafety::forget_trial(std::vector<PassedFd> trial) {
+  if (on()) stash_->add_ends(trial);
+  trial_names_.clear();
+  // An Error says that it does not count yet; what is in the store is given back all the same.
+  if (auto opened = Stash::open(std::move(trial), store_)) (*opened)->discard();
+}
+
+void CrashSafety::set_lent(bool lent, const std::vector<Worker*>& workers) {
+  lent_ = lent;
+  for (std::size_t i = 0; i < live_.size() && i < workers.size(); ++i) {
+    live_[i]->keep_sockets(!lent);
+  }
+}
+
+Result<handoff::Recovered> CrashSafety::take_back(std::vector<PassedFd> trial,
+                                                  std::vector<Copy> copies, session::Shared& shared,
+                                                  const std::vector<Worker*>& workers) {
+  set_lent(false, workers);
+  trial_names_.clear();
+  if (on()) stash_->add_ends(trial);
+  const std::unique_ptr<Stash> theirs = TRY(Stash::open(std::move(trial), store_));
+  StashReader reader(*theirs, StashReader::ItsVault::IsOver);
+  if (auto read = reader.read(); !read) {
+    log(LogLevel::Error, "some connections are lost: {}", read.error().message);
+  }
+  std::unordered_set<std::uint64_t> in_vault;
+  if (on()) {
+    std::unordered_set<std::uint64_t> copied;
+    for (const Copy& each : copies) copied.insert(each.client);
+    const std::unordered_set<std::uint64_t> here = stash_->journal().sessions();
+    auto read = stash_->vault().read([&](std::uint64_t id, UniqueFd fd) {
+      if (here.contains(id)) return;  // it has never left
+      in_vault.insert(id);
+      if (!copied.contains(id)) reader.offer(id, std::move(fd), /*kept=*/true);
+    });
+    if (!read) log(LogLevel::Warning, "{}", read.error().message);
+  }
+  for (Copy& each : copies) {
+    reader.offer(each.client, std::move(each.fd), in_vault.contains(each.client));
+  }
+  shared.next_id = std::max(shared.next_id.load(), reader.first_free_id());
+  handoff::KeptStatements statements(theirs->journal());
+  const std::vector<session::Host*> hosts(workers.begin(), workers.end());
+  const handoff::Recovered recovered =
+      handoff::recover(reader, statements, hosts, handoff::ThisStash::IsLeft);
+  theirs->discard();  // from here on ours is the youngest again
+  return recovered;
+}
+
+void CrashSafety::hand_over() {
+  if (!stash_) return;
+  lent_ = true;
+  trial_names_.empty() ? stash_->discard() : stash_->leave_vault();
+}
+
 // ---- Its life and end -------------------------------------------------------------------------
 
 void CrashSafety::tick(Instant now) {
-  if (!stash_) return;
+  if (!stash_ || on_trial_ || lent_) return;
   Journal& journal = stash_->journal();
   if (now >= proven_at_) {
     proven_at_ = Instant::max();

@@ -148,14 +148,17 @@ Result<> Daemon::open(session::LocalDatabase& local) {
   std::vector<handoff::PassedFd> stored = service_.take_stored();
   const std::unique_ptr<Parked> parked = Parked::take(stored, service_.notifier());
   start_workers(local, [&] {
-    if (parked) return;
-    crash_safety_.begin(std::move(stored), rules_->config->settings, shared_, workers_);
+    if (!parked) {
+      crash_safety_.begin(std::move(stored), rules_->config->settings, shared_, workers_);
+    } else if (auto kept = parked->succeed(crash_safety_, workers_); !kept) {
+      log(LogLevel::Error, "clients are not crash-safe: {}", kept.error().message);
+    }
   });
   if (parked) {
     if (auto built = parked->build(*this); !built) {
       log(LogLevel::Error, "restart: sessions are lost: {}", built.error().message);
     }
-    crash_safety_.begin_late(rules_->config->settings, workers_);
+    crash_safety_.take_charge(rules_->config->settings);
   }
   visit_worker(0, [&](Worker& worker) { accept_on(worker, std::move(listeners)); });
   return {};
@@ -325,7 +328,7 @@ void Daemon::tick() {
 // Whether the service manager will start this service again when it has ended.
 bool Daemon::is_restart() {
   static constexpr Duration kLimit = std::chrono::seconds(1);
-  if (!service_.notifier().active() || !main_ || handed_on_ || upgrade_) return false;
+  if (!service_.notifier().active() || !main_ || handed_on_) return false;
   const handoff::Job job = handoff::current_job(kLimit);
   return job == handoff::Job::Restart || job == handoff::Job::None;
 }
@@ -362,11 +365,18 @@ void Daemon::on_signal(int number) {
     case SIGTERM:
     case SIGINT:
       pass_on_signal(number);
+      // A service manager tells both processes at once; the one in charge knows what it means.
+      if (successor_ && !main_ && service_.notifier().active() && ending_ == Ending::None) {
+        log(LogLevel::Notice, "got a signal to end: the process in charge knows why");
+        signal_waits_ = number;
+        return;
+      }
       if (ending_ != Ending::None) {
         log(LogLevel::Notice, "got a second signal to end: ending at once");
         end(Ending::AtOnce);
       } else if (number == SIGTERM && is_restart()) {
-        leave_for_restart();
+        restart_waits_ = upgrade_ != nullptr;
+        restart_waits_ ? upgrade_->hurry() : leave_for_restart();
       } else {
         log(LogLevel::Notice, "got {}: sessions end with their transactions",
             number == SIGTERM ? "SIGTERM" : "SIGINT");

@@ -4,6 +4,7 @@
 // time, whatever face they came in by.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -94,11 +95,14 @@ class Daemon final : private net::EventHandler {
   void accept_on(Worker& home, Listeners listeners);  // on `home`'s thread
   void adopt_control(UniqueFd fd);
   void become_main();
+  // The process that this one was to succeed is gone, and has not said that it is in charge.
+  void orphaned();
 
   // From any thread.
   void post(Task task) { mailbox_.post(std::move(task)); }
   void cancel_here(const std::string& key);
-  bool is_ending() const { return shared_.shutting_down; }
+  // Nobody stays to take back what a successor has.
+  bool is_leaving() const { return shared_.shutting_down || restart_waits_; }
 
   const session::RulesRef& rules() const { return rules_; }
   session::Shared& shared() { return shared_; }
@@ -107,7 +111,7 @@ class Daemon final : private net::EventHandler {
   const std::vector<Worker*>& workers() const { return workers_; }
   const Options& options() const { return options_; }
   Service& service() { return service_; }
-  const CrashSafety& crash_safety() const { return crash_safety_; }
+  CrashSafety& crash_safety() { return crash_safety_; }
   Instant started_at() const { return started_at_; }
 
   // Called every kTick on the main thread, for commands that wait for something.
@@ -186,6 +190,8 @@ class Daemon final : private net::EventHandler {
   std::unique_ptr<net::IoEvent> successor_event_;
   bool main_ = false;  // of the service, not a successor on trial
   bool handed_on_ = false;
+  int signal_waits_ = 0;                     // until it is known who is in charge
+  std::atomic<bool> restart_waits_ = false;  // for the end of an upgrade
   std::vector<Verdict> verdicts_;
   std::vector<std::pair<std::string, std::string>> set_;  // by SET, since the last reload
   std::string pidfile_;                                   // that we wrote

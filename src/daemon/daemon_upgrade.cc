@@ -1,4 +1,6 @@
 // What the daemon does for an upgrade, on either side of it.
+#include <unistd.h>
+
 #include <csignal>
 #include <latch>
 
@@ -6,8 +8,9 @@
 #include "config/table.h"
 #include "daemon/daemon.h"
 #include "daemon/halt.h"
-#include "daemon/trial.h"
 #include "handoff/passed.h"
+#include "handoff/service_manager.h"
+#include "handoff/step.h"
 
 namespace doorman::daemon {
 
@@ -112,12 +115,13 @@ void Daemon::hand_on(pid_t successor) {
   unix_paths_.clear();
   pidfile_.clear();
   service_.note({});
-  crash_safety_.discard();  // while this process may: the successor makes its own
+  crash_safety_.hand_over();  // while this process may
   service_.notifier().main_pid(successor);
   if (service_.notifier().active() && !service_.notifier().barrier(kBarrierLimit)) {
     log(LogLevel::Warning, "the service manager does not say that it knows of the new process");
   }
   service_.be_successor();  // it would not be listened to
+  handoff::reached("old main");
 }
 
 // The successor is dead, and has talked to them since.
@@ -125,7 +129,7 @@ void Daemon::take_back(const std::vector<Lane>& lanes,
                        std::vector<std::vector<session::Image>> images,
                        std::vector<handoff::PassedFd> trial) {
   static constexpr Duration kHaltLimit = std::chrono::seconds(10);
-  std::vector<Copy> copies;
+  std::vector<CrashSafety::Copy> copies;
   for (std::size_t l = 0; l < images.size(); ++l) {
     for (std::size_t i = 0; i < images[l].size(); ++i) {
       UniqueFd& fd = images[l][i].client_fd;
@@ -136,7 +140,8 @@ void Daemon::take_back(const std::vector<Lane>& lanes,
   shared_.next_id += kTakenBack;  // the successor may have used some
   if (auto halt = Halt::of(workers_, clock_now() + kHaltLimit); !halt) {
     log(LogLevel::Error, "upgrade: {} clients are lost: {}", copies.size(), halt.error().message);
-  } else if (auto back = daemon::take_back(std::move(trial), std::move(copies), shared_, workers_);
+  } else if (auto back =
+                 crash_safety_.take_back(std::move(trial), std::move(copies), shared_, workers_);
              !back) {
     log(LogLevel::Error, "upgrade: the new process's clients are lost: {}", back.error().message);
   } else {
@@ -165,6 +170,10 @@ void Daemon::upgrade_ended(Upgrade& upgrade) {
   }
   upgrade_.reset();
   add_verdict(verdict);
+  if (!verdict.done && restart_waits_) {
+    leave_for_restart();
+    return;
+  }
   if (!verdict.done) {
     service_.note("the last upgrade failed: " + verdict.text);
     service_.reloaded();
@@ -267,8 +276,28 @@ void Daemon::become_main() {
   }
   if (control_) control_->serve();
   service_.began(clock_now());
-  crash_safety_.begin_late(rules_->config->settings, workers_);
+  crash_safety_.take_charge(rules_->config->settings);
   log(LogLevel::Notice, "upgrade: this process is the one in charge now");
+  if (const int number = std::exchange(signal_waits_, 0); number != 0) on_signal(number);
+}
+
+// systemd ends this process, too, unless it knows it as the main one by now; and starts another.
+// That one finds all that is needed in the FD store, as after any death.
+void Daemon::orphaned() {
+  static constexpr Duration kLimit = std::chrono::seconds(1);
+  if (!service_.notifier().active() || handoff::is_main_process(kLimit).value_or(true)) {
+    become_main();
+    return;
+  }
+  if (handoff::current_job(kLimit) == handoff::Job::Stop) {
+    log(LogLevel::Notice, "upgrade: the old process has died, and the service stops");
+    end(Ending::WhenIdle);
+    return;
+  }
+  log(LogLevel::Error, "upgrade: the old process has died: all is left to the next one");
+  stop_log();
+  // No destructor runs: one of them would shut down sockets that the next process goes on with.
+  ::_exit(1);
 }
 
 }  // namespace doorman::daemon

@@ -26,6 +26,8 @@ enum Tag : std::uint16_t {
   TagFds = 12,
   TagOwnListeners = 13,
   TagVerdict = 14,
+  TagVault = 15,
+  TagNextStash = 16,
 
   TagName = 1,
   TagPaused = 2,
@@ -132,6 +134,8 @@ std::string save(const ProcessRecord& process) {
   out.number(TagFds, process.fds);
   out.number(TagOwnListeners, process.own_listeners ? 1 : 0);
   for (const std::string& each : process.verdicts) out.text(TagVerdict, each);
+  for (const std::string& each : process.vault) out.text(TagVault, each);
+  out.number(TagNextStash, process.next_stash);
   return out.take();
 }
 
@@ -161,6 +165,8 @@ Result<ProcessRecord> load_process(std::string_view record) {
       case TagLanes: process.lanes = field->number(); break;
       case TagOwnListeners: process.own_listeners = field->number() != 0; break;
       case TagVerdict: process.verdicts.emplace_back(field->value); break;
+      case TagVault: process.vault.emplace_back(field->value); break;
+      case TagNextStash: process.next_stash = field->number(); break;
       case TagFds: process.fds = field->number(); break;
       default: break;  // a later release knows it
     }

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 
 #include "base/log.h"
 #include "base/record.h"
@@ -57,11 +58,16 @@ void let_logins_finish(Daemon& daemon) {
   }
 }
 
-// Sockets are numbered over all lanes, in the order of the records.
+// Sockets are numbered over all lanes, in the order of the records. Those that the live vault has
+// stay there: the kernel would not take all of them twice.
 Result<> put_sockets(handoff::Vault& vault, const std::vector<Lane>& lanes) {
   std::vector<handoff::Socket> sockets;
+  std::uint64_t number = 0;
   for (const Lane& lane : lanes) {
-    for (const int fd : lane.fds) sockets.push_back({.id = sockets.size(), .fd = fd});
+    for (const int fd : lane.fds) {
+      if (!lane.kept.contains(fd)) sockets.push_back({.id = number, .fd = fd});
+      ++number;
+    }
   }
   if (vault.put(sockets) == sockets.size()) return {};
   return Error{ErrorCode::Limit,
@@ -112,6 +118,10 @@ Result<std::unique_ptr<Halt>> park(Daemon& daemon) {
     ProcessRecord process = daemon.describe();
     process.lanes = lanes.size();
     for (const Lane& lane : lanes) process.fds += lane.fds.size();
+    for (const handoff::NamedFd& each : daemon.crash_safety().vault()) {
+      process.vault.push_back(each.name);
+    }
+    process.next_stash = daemon.crash_safety().next_number();
     RecordWriter out;
     out.text(TagVersions, save(our_versions()));
     out.text(TagProcess, save(process));
@@ -163,10 +173,19 @@ std::unique_ptr<Parked> Parked::take(std::vector<PassedFd>& stored, handoff::Not
     parked->drop();
     return nullptr;
   }
-  // What crash_safe has kept is of the same sessions, and no longer true.
-  for (const PassedFd& each : stored) {
-    if (each.name.starts_with(handoff::kStashPrefix)) notifier.remove(each.name);
+  // What else crash_safe has kept is of the same sessions. It is removed in the end, when there is
+  // something younger.
+  for (PassedFd& each : stored) {
+    const auto& vault = parked->process_.vault;
+    if (std::find(vault.begin(), vault.end(), each.name) != vault.end()) {
+      parked->live_vault_.push_back(std::move(each));
+    } else if (each.name.starts_with(handoff::kStashPrefix)) {
+      parked->next_stash_ = std::max(parked->next_stash_, handoff::Stash::number_behind(each.name));
+      parked->names_.push_back(each.name);
+    }
   }
+  parked->next_stash_ =
+      std::max(parked->next_stash_, static_cast<std::uint32_t>(parked->process_.next_stash));
   stored.clear();
   // Counted before the first risk, and by PID 1, which does not die of it.
   if (auto mark = handoff::memory_of("try")) notifier.store(std::string(kTry), mark->get());
@@ -218,7 +237,11 @@ Result<> Parked::read(std::vector<PassedFd> fds) {
   return {};
 }
 
-Result<std::vector<Piece>> Parked::pieces() {
+Result<> Parked::succeed(CrashSafety& crash_safety, const std::vector<Worker*>& workers) {
+  return crash_safety.succeed(std::move(live_vault_), next_stash_, workers);
+}
+
+Result<std::vector<Piece>> Parked::pieces(CrashSafety& crash_safety) {
   static constexpr std::size_t kMost = 1U << 24U;
   if (process_.fds > kMost) return Error{ErrorCode::Protocol, "it has too many sockets"};
   std::vector<UniqueFd> sockets(process_.fds);
@@ -226,11 +249,22 @@ Result<std::vector<Piece>> Parked::pieces() {
     if (number < sockets.size()) sockets[number] = std::move(fd);
   });
   if (!read) log(LogLevel::Error, "restart: {}", read.error().message);
+  std::unordered_map<std::uint64_t, UniqueFd> kept;
+  if (crash_safety.has_their_vault()) {
+    auto more = crash_safety.stash()->vault().read(
+        [&](std::uint64_t id, UniqueFd fd) { kept.insert_or_assign(id, std::move(fd)); });
+    if (!more) log(LogLevel::Error, "restart: {}", more.error().message);
+  }
   std::vector<Piece> all;
   std::size_t next = 0;
   for (const UniqueFd& lane : lanes_) {
     maps_.push_back(TRY(Mapped::of(lane.get())));
     for (Piece& piece : TRY(read_lane(maps_.back().text(), &sockets, next))) {
+      // As it is now: what the vault does not have is put into it.
+      piece.image.client_kept = !piece.image.client_fd && kept.contains(piece.entry.client);
+      if (piece.image.client_kept) {
+        piece.image.client_fd = std::move(kept.find(piece.entry.client)->second);
+      }
       const bool whole = (piece.entry.client == 0 || piece.image.client_fd) &&
                          (piece.entry.server == 0 || piece.image.server_fd);
       if (whole) {
@@ -239,6 +273,9 @@ Result<std::vector<Piece>> Parked::pieces() {
         ++lost_;
       }
     }
+  }
+  for (const auto& [id, fd] : kept) {
+    if (fd) handoff::end_connection(fd.get());  // of who has left, or was in the middle of a login
   }
   return all;
 }
@@ -250,7 +287,7 @@ Result<> Parked::build(Daemon& daemon) {
     const std::vector<Worker*>& workers = daemon.workers();
     std::vector<std::vector<Piece>> of_worker(workers.size());
     std::size_t next[2] = {};  // worker for a server alone, and for a client
-    for (Piece& piece : TRY(pieces())) {
+    for (Piece& piece : TRY(pieces(daemon.crash_safety()))) {
       of_worker[next[piece.entry.client != 0 ? 1 : 0]++ % workers.size()].push_back(
           std::move(piece));
     }
@@ -269,6 +306,7 @@ Result<> Parked::build(Daemon& daemon) {
       if (reason.empty()) reason = built.reason;
     });
     // Before anybody is served: what is parked is older than that from then on.
+    daemon.crash_safety().go_live();
     notifier_.remove(std::string(kProcess));
     if (!notifier_.barrier(kBarrierLimit)) {
       log(LogLevel::Warning, "restart: the service manager is slow to forget what was parked");
@@ -282,6 +320,7 @@ Result<> Parked::build(Daemon& daemon) {
     return {};
   };
   auto done = attempt();
+  daemon.crash_safety().go_live();
   drop();
   return done;
 }

@@ -20,6 +20,7 @@
 
 namespace doorman::daemon {
 
+class CrashSafety;
 class Daemon;
 
 // Puts vaults and memory files into the FD store under names that the stash does not use.
@@ -45,6 +46,8 @@ class Parked {
   static std::unique_ptr<Parked> take(std::vector<handoff::PassedFd>& stored,
                                       handoff::Notifier& notifier);
 
+  // Before the workers run. What is built is written down from the first moment on.
+  Result<> succeed(CrashSafety& crash_safety, const std::vector<Worker*>& workers);
   // Builds all again, with the workers running and nobody accepted yet.
   Result<> build(Daemon& daemon);
 
@@ -56,7 +59,7 @@ class Parked {
   static constexpr std::size_t kMostTries = 3;
 
   Result<> read(std::vector<handoff::PassedFd> fds);
-  Result<std::vector<Piece>> pieces();
+  Result<std::vector<Piece>> pieces(CrashSafety& crash_safety);
   void drop();
 
   RestartStore store_;
@@ -66,6 +69,9 @@ class Parked {
   std::vector<std::string> names_;  // in the FD store, without the vault's
   std::vector<UniqueFd> lanes_;
   std::vector<handoff::Mapped> maps_;  // what pieces point into
+  // Of clients that were crash-safe; it goes on being theirs, and is not dropped.
+  std::vector<handoff::PassedFd> live_vault_;
+  std::uint32_t next_stash_ = 0;
   std::size_t lost_ = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <tuple>
+#include <utility>
 
 #include "base/log.h"
 #include "base/record.h"
@@ -110,7 +111,8 @@ void Successor::build(Message message) {
   const Mapped record = must(Mapped::of(fds.front().get()));
   const ProcessRecord process = must(load_process(record.text()));
   const std::size_t first_lane = 1 + process.listeners + (process.control_socket ? 1 : 0);
-  if (fds.size() != first_lane + process.lanes) {
+  const std::size_t first_of_vault = first_lane + process.lanes;
+  if (fds.size() < first_of_vault + process.vault.size()) {
     give_up({ErrorCode::Protocol, "descriptors are missing"});
   }
   must(daemon_.take_state(process));
@@ -124,20 +126,29 @@ void Successor::build(Message message) {
   std::vector<std::vector<Piece>> of_worker(workers);
   std::size_t next_fd = 0;
   std::size_t next[2] = {};  // worker for a server alone, and for a client
-  for (std::size_t i = first_lane; i < fds.size(); ++i) {
+  for (std::size_t i = first_lane; i < first_of_vault; ++i) {
     maps.push_back(must(Mapped::of(fds[i].get())));
     for (Piece& piece : must(read_lane(maps.back().text(), &sockets, next_fd))) {
       of_worker[next[piece.entry.client != 0 ? 1 : 0]++ % workers].push_back(std::move(piece));
     }
   }
+  std::vector<handoff::PassedFd> vault;
+  for (std::size_t i = 0; i < process.vault.size(); ++i) {
+    vault.push_back({.name = process.vault[i], .fd = std::move(fds[first_of_vault + i])});
+  }
+  CrashSafety& crash_safety = daemon_.crash_safety();
   Taken taken;
   std::mutex mutex;  // of `taken`
   {
     // Until it is destroyed no worker reads or writes.
     const std::unique_ptr<Halt> halt = must(Halt::of(daemon_.workers(), by));
-    trial_ = must(Trial::begin(daemon_.workers()));
+    must(crash_safety.succeed(std::move(vault), static_cast<std::uint32_t>(process.next_stash),
+                              daemon_.workers()));
     halt->each([&](Worker& worker) {
       const auto index = static_cast<std::size_t>(worker.worker);
+      if (!crash_safety.has_their_vault()) {  // the old process has all sockets until it is over
+        for (Piece& each : of_worker[index]) each.image.client_kept = true;
+      }
       Built built = build_sessions(worker, std::move(of_worker[index]));
       const std::lock_guard lock(mutex);
       taken.clients += built.clients;
@@ -146,12 +157,13 @@ void Successor::build(Message message) {
       taken.refused.merge(built.refused);
     });
     reached("built");
-    auto [names, trial_fds] = names_and_fds(trial_->fds());
+    auto [names, trial_fds] = names_and_fds(crash_safety.stash()->fds());
     trial_fds_ = trial_fds.size();
     taken.trial = save_names(names);
     must(channel_.send(MessageKind::Carried, save(taken), trial_fds, clock_now() + kSayLimit));
     reached("carried");
     must(channel_.expect(MessageKind::Go, by));
+    crash_safety.go_live();
     // Not before: until this has been said, the old process goes on as if nothing had happened.
     must(channel_.send(MessageKind::Serving, {}, clock_now() + kSayLimit));
     reached("go");
@@ -174,7 +186,7 @@ void Successor::on_event(short /*what*/) {
   }
   event_.reset();
   channel_.close();
-  on_its_own();  // the old process is gone
+  if (!std::exchange(main_, true)) daemon_.orphaned();
 }
 
 void Successor::on_message(Message message) {
@@ -188,7 +200,7 @@ void Successor::on_message(Message message) {
     case MessageKind::Done:
       reached("done");
       if (auto verdict = load_verdict(message.body)) daemon_.add_verdict(verdict.take());
-      on_its_own();
+      if (!std::exchange(main_, true)) daemon_.become_main();
       static_cast<void>(
           static_cast<bool>(channel_.send(MessageKind::Pong, {}, clock_now() + kSayLimit)));
       return;
@@ -216,27 +228,13 @@ void Successor::take_late(Message message) {
 void Successor::pong() {
   std::vector<std::string> names;
   std::vector<int> fds;
-  if (trial_ && trial_->fds().size() != trial_fds_) {
-    std::tie(names, fds) = names_and_fds(trial_->fds());
+  const handoff::Stash* stash = daemon_.crash_safety().stash();
+  if (stash != nullptr && stash->fds().size() != trial_fds_) {
+    std::tie(names, fds) = names_and_fds(stash->fds());
     trial_fds_ = fds.size();
   }
   static_cast<void>(static_cast<bool>(
       channel_.send(MessageKind::Pong, save_names(names), fds, clock_now() + kSayLimit)));
-}
-
-void Successor::on_its_own() {
-  if (main_) return;
-  main_ = true;
-  daemon_.become_main();
-  end_trial();
-}
-
-void Successor::end_trial() {
-  if (!trial_) return;
-  auto halt = Halt::of(daemon_.workers(), clock_now() + kPatience);
-  if (!halt) return;  // it goes on being written, which harms nobody
-  (*halt)->each([this](Worker& worker) { trial_->let_go(worker); });
-  trial_.reset();
 }
 
 void Successor::ask_to_cancel(std::string_view key) {

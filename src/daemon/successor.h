@@ -5,6 +5,7 @@
 // process on the spot.
 #pragma once
 
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -13,7 +14,6 @@
 #include "base/unique_fd.h"
 #include "daemon/carry.h"
 #include "daemon/halt.h"
-#include "daemon/trial.h"
 #include "handoff/channel.h"
 #include "net/event.h"
 
@@ -48,16 +48,13 @@ class Successor final : private net::EventHandler {
   void build(handoff::Message message);
   std::vector<UniqueFd> receive_sockets(std::size_t count, Instant by);
   void on_message(handoff::Message message);
-  void on_its_own();
   void take_late(handoff::Message message);
   void pong();
-  void end_trial();
 
   Daemon& daemon_;
   net::EventLoop& loop_;
   handoff::Channel channel_;
   std::unique_ptr<net::IoEvent> event_;
-  std::unique_ptr<Trial> trial_;
   std::size_t trial_fds_ = 0;  // that the old process has got
   std::size_t next_worker_ = 0;
   int pings_ = 0;

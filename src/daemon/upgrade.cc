@@ -159,18 +159,29 @@ void Upgrade::let_logins_finish() {
 Result<> Upgrade::carry() {
   Result<> outcome;
   on_main([&] { outcome = hand_over(); });
-  if (!outcome) return explained(outcome.take_error());
-  return {};
+  return outcome;
 }
 
 Result<> Upgrade::hand_over() {
   const Instant began = clock_now();
+  const std::unique_ptr<Halt> halt = TRY(Halt::of(daemon_.workers(), began + kCarryLimit));
+  if (auto given = give_all(*halt, began); !given) {
+    // Before anybody here goes on: it is sure that it will not, and what it has written is void.
+    Error error = explained(given.take_error());
+    midwife_.kill();
+    daemon_.crash_safety().forget_trial(std::move(trial_));
+    trial_.clear();
+    return error;
+  }
+  return {};
+}
+
+Result<> Upgrade::give_all(Halt& halt, Instant began) {
   const Instant by = began + kCarryLimit;
-  const std::unique_ptr<Halt> halt = TRY(Halt::of(daemon_.workers(), by));
   reached("old stopped");
   lanes_ = std::vector<Lane>(daemon_.workers().size());
   std::vector<UniqueFd> memories(lanes_.size());
-  halt->each([&](Worker& worker) {
+  halt.each([&](Worker& worker) {
     const auto index = static_cast<std::size_t>(worker.worker);
     lanes_[index] = save_sessions(worker);
     if (auto memory = handoff::memory_of(lanes_[index].records)) memories[index] = memory.take();
@@ -179,6 +190,10 @@ Result<> Upgrade::hand_over() {
   ProcessRecord process = daemon_.describe();
   process.lanes = lanes_.size();
   for (const Lane& lane : lanes_) process.fds += lane.fds.size();
+  CrashSafety& crash_safety = daemon_.crash_safety();
+  const std::vector<handoff::NamedFd> vault = crash_safety.vault();
+  for (const handoff::NamedFd& each : vault) process.vault.push_back(each.name);
+  process.next_stash = crash_safety.next_number();
   const UniqueFd record = TRY(handoff::memory_of(save(process)));
   std::vector<int> fds = {record.get()};
   for (const int each : daemon_.listening_fds()) fds.push_back(each);
@@ -187,6 +202,7 @@ Result<> Upgrade::hand_over() {
     if (!each) return Error{ErrorCode::System, "no memory for the sessions' records"};
     fds.push_back(each.get());
   }
+  for (const handoff::NamedFd& each : vault) fds.push_back(each.fd);
   TRY(channel_.send(MessageKind::Carry, {}, fds, by));
   TRY(send_sockets(lanes_, by));
   Message carried = TRY(channel_.expect(MessageKind::Carried, by));
@@ -196,6 +212,10 @@ Result<> Upgrade::hand_over() {
   verdict_.servers = taken.servers;
   verdict_.left_behind = taken.refused.size();
   for (const Lane& lane : lanes_) verdict_.left_behind += lane.left_behind;
+  crash_safety.keep_trial(trial_);
+  if (!daemon_.service().notifier().barrier(kStoreLimit)) {
+    log(LogLevel::Warning, "upgrade: the service manager is slow to take what would be left");
+  }
   reached("old carried");
   TRY(channel_.send(MessageKind::Go, {}, by));
   TRY(channel_.expect(MessageKind::Serving, by));
@@ -206,7 +226,8 @@ Result<> Upgrade::hand_over() {
   // The sessions are the successor's: what is said to it now, only it hears.
   verdict_.pause = clock_now() - began;
   images_ = std::vector<std::vector<session::Image>>(lanes_.size());
-  halt->each([&](Worker& worker) {
+  crash_safety.lend(daemon_.workers());
+  halt.each([&](Worker& worker) {
     const auto index = static_cast<std::size_t>(worker.worker);
     images_[index] = let_go(worker, lanes_[index], taken.refused);
   });
@@ -256,6 +277,7 @@ Result<> Upgrade::stand_by() {
   while (clock_now() < over) {
     const Instant asked = clock_now();
     if (auto sent = channel_.send(MessageKind::Ping, {}, asked + kAnswerLimit); !sent) {
+      if (daemon_.is_leaving()) return {};
       return explained(sent.take_error());
     }
     bool answered = false;
@@ -264,12 +286,15 @@ Result<> Upgrade::stand_by() {
       auto heard = channel_.receive(by);
       if (heard && heard->kind == MessageKind::Pong) {
         answered = true;
-        if (!heard->fds.empty()) keep_trial(heard->body, std::move(heard->fds));
+        if (!heard->fds.empty()) {
+          keep_trial(heard->body, std::move(heard->fds));
+          on_main([this] { daemon_.crash_safety().keep_trial(trial_); });
+        }
       }
       if (heard && heard->kind == MessageKind::Cancel) daemon_.cancel_here(heard->body);
       if (heard) continue;
       if (answered && heard.error().code == ErrorCode::Limit) continue;  // quiet, as it should be
-      if (daemon_.is_ending()) return {};  // nobody stays to take anything back
+      if (daemon_.is_leaving()) return {};  // nobody stays to take anything back
       return explained(heard.take_error());
     }
   }

@@ -23,6 +23,7 @@
 namespace doorman::daemon {
 
 class Daemon;
+class Halt;
 
 // What came of an upgrade.
 struct Verdict {
@@ -64,6 +65,7 @@ class Upgrade {
   static constexpr Duration kRehearsalLimit = std::chrono::seconds(10);
   static constexpr Duration kLoginLimit = std::chrono::milliseconds(500);
   static constexpr Duration kCarryLimit = std::chrono::seconds(3);
+  static constexpr Duration kStoreLimit = std::chrono::seconds(1);
   static constexpr Duration kAnswerLimit = std::chrono::seconds(5);
   static constexpr Duration kBetweenPings = std::chrono::milliseconds(200);
 
@@ -81,6 +83,7 @@ class Upgrade {
 
   // On the main thread, with all workers at rest.
   Result<> hand_over();
+  Result<> give_all(Halt& halt, Instant began);
   void keep_trial(std::string_view names, std::vector<UniqueFd> fds);
   Result<> send_sockets(const std::vector<Lane>& lanes, Instant by);
 

@@ -128,6 +128,7 @@ void LiveStash::channels_removed(const ClientSession& client, const session::Cha
 // At once, not with others at the end of the turn: what a client has been told of its login it may
 // rely on.
 void LiveStash::keep_socket(const ClientSession& client) {
+  if (!keeps_sockets_) return;
   const Socket socket{.id = client.id(), .fd = client.fd()};
   if (stash_.vault().put({&socket, 1}) == 1) {
     client.slot().vaulted.store(1, std::memory_order_release);

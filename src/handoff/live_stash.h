@@ -53,6 +53,9 @@ class LiveStash final : public session::Live {
   void ended(UniqueFd fd) override;
   void tick(Instant now) override;
 
+  // Sockets are kept, or not: another process has the vault. On the host's thread, or at rest.
+  void keep_sockets(bool keep) { keeps_sockets_ = keep; }
+
   // Any thread. Clients that end with the process, since the kernel took no copy of their socket.
   std::uint64_t not_kept() const { return not_kept_.load(std::memory_order_relaxed); }
 
@@ -73,6 +76,7 @@ class LiveStash final : public session::Live {
   std::vector<Ending> endings_;
   std::atomic<std::uint64_t> not_kept_ = 0;
   Instant warn_next_{};
+  bool keeps_sockets_ = true;
 };
 
 }  // namespace doorman::handoff

@@ -23,8 +23,8 @@ namespace {
 
 class Recovery {
  public:
-  Recovery(StashReader& reader, const std::vector<session::Host*>& hosts, Copies copies)
-      : reader_(reader), hosts_(hosts), copies_(copies) {}
+  Recovery(StashReader& reader, const std::vector<session::Host*>& hosts, ThisStash then)
+      : reader_(reader), hosts_(hosts), then_(then) {}
 
   void add_server(Kept& kept) { servers_.emplace(kept.record.id, kept.slot); }
   void client(Kept& kept);
@@ -33,12 +33,15 @@ class Recovery {
 
  private:
   session::Host& next_host() { return *hosts_[next_++ % hosts_.size()]; }
-  Result<> build(Kept& kept, UniqueFd fd);
+  Result<> build(Kept& kept, UniqueFd fd, bool in_vault);
+  void done_with(HotSlot& slot) {
+    if (then_ == ThisStash::GoesOn) session::clear(slot);
+  }
   void end(UniqueFd fd, Fate fate);
 
   StashReader& reader_;
   const std::vector<session::Host*>& hosts_;
-  const Copies copies_;
+  const ThisStash then_;
   std::size_t next_ = 0;
   std::unordered_map<std::uint64_t, const HotSlot*> servers_;
   Recovered outcome_;
@@ -60,7 +63,7 @@ std::optional<session::ClientChange::What> change_of(Kind kind) {
   return std::nullopt;
 }
 
-Result<> Recovery::build(Kept& kept, UniqueFd fd) {
+Result<> Recovery::build(Kept& kept, UniqueFd fd, bool in_vault) {
   std::vector<session::ClientChange> changes;
   for (JournalRecord& each : kept.changes) {
     const auto what = change_of(each.kind);
@@ -75,18 +78,19 @@ Result<> Recovery::build(Kept& kept, UniqueFd fd) {
     return Error{ErrorCode::Protocol, "what it listens to was not written down"};
   }
   image.client_fd = std::move(fd);
-  image.client_kept = copies_ == Copies::Kept;
+  image.client_kept = in_vault;
   return SessionRecords::put_in(next_host(), std::move(image));
 }
 
 void Recovery::client(Kept& kept) {
+  const bool in_vault = reader_.is_kept(kept.record.id);
   UniqueFd fd = reader_.claim(kept.record.id);
   HotSlot& slot = *kept.slot;
   const auto server = servers_.find(slot.peer_id.load(std::memory_order_relaxed));
   Fate fate = fate_of(slot, server == servers_.end() ? nullptr : server->second);
   if (fd && fate == Fate::GoesOn) {
     UniqueFd copy(::dup(fd.get()));
-    const auto built = build(kept, std::move(fd));
+    const auto built = build(kept, std::move(fd), in_vault);
     if (built) {
       ++outcome_.clients;
       fd = UniqueFd();
@@ -97,7 +101,7 @@ void Recovery::client(Kept& kept) {
     }
   }
   if (fd) end(std::move(fd), fate);
-  session::clear(slot);
+  done_with(slot);
 }
 
 void Recovery::end(UniqueFd fd, Fate fate) {
@@ -135,7 +139,7 @@ void Recovery::server(Kept& kept) {
       ++outcome_.cancelled;
     }
   }
-  session::clear(slot);
+  done_with(slot);
 }
 
 }  // namespace
@@ -163,15 +167,15 @@ Fate fate_of(const HotSlot& client, const HotSlot* server) {
 }
 
 Recovered recover(StashReader& reader, KeptStatements& statements,
-                  const std::vector<session::Host*>& hosts, Copies copies) {
-  Recovery recovery(reader, hosts, copies);
+                  const std::vector<session::Host*>& hosts, ThisStash then) {
+  Recovery recovery(reader, hosts, then);
   std::vector<session::StatementRef> alive;  // until clients have them
   reader.each(Kind::Statement, [&](Kept& kept) {
     auto statement = session::load_statement(hosts.front()->shared.statements, kept.record.body);
     if (statement) {
       statements.known(*statement, *kept.slot);
       alive.push_back(statement.take());
-    } else {
+    } else if (then == ThisStash::GoesOn) {
       session::clear(*kept.slot);
     }
   });

@@ -31,11 +31,12 @@ struct Recovered {
   std::size_t cancelled = 0;  // servers that ran something
 };
 
-// Whether the hosts' own vault has copies of the sockets, since it is the one that is read.
-enum class Copies : std::uint8_t { Kept, None };
+// What becomes of the stash that is read: the hosts go on with it, or it is left as it is, for the
+// case that this process dies meanwhile.
+enum class ThisStash : std::uint8_t { GoesOn, IsLeft };
 
 // On the main thread, while no worker runs; clients are spread over `hosts`.
 Recovered recover(StashReader& reader, KeptStatements& statements,
-                  const std::vector<session::Host*>& hosts, Copies copies = Copies::Kept);
+                  const std::vector<session::Host*>& hosts, ThisStash then = ThisStash::GoesOn);
 
 }  // namespace doorman::handoff

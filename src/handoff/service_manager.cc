@@ -3,6 +3,7 @@
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -70,20 +71,56 @@ std::string job_type(sd_bus* bus, const std::string& job) {
   return text;
 }
 
-}  // namespace
+// A signal would end a question without an answer.
+class NoSignals {
+ public:
+  NoSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~NoSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  NoSignals(const NoSignals&) = delete;
+  NoSignals& operator=(const NoSignals&) = delete;
 
-Job current_job(Duration limit) {
+ private:
+  sigset_t before_{};
+};
+
+Bus open_bus(Duration limit) {
   sd_bus* opened = nullptr;
-  if (sd_bus_open_system(&opened) < 0) return Job::Unknown;
-  const Bus bus(opened);
+  if (sd_bus_open_system(&opened) < 0) return {};
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(limit) / 3;
   sd_bus_set_method_call_timeout(opened, static_cast<std::uint64_t>(us.count()));
-  const std::string unit = own_unit(opened);
+  return Bus(opened);
+}
+
+}  // namespace
+
+std::optional<bool> is_main_process(Duration limit) {
+  const NoSignals meanwhile;
+  const Bus bus = open_bus(limit);
+  const std::string unit = bus ? own_unit(bus.get()) : "";
+  if (unit.empty()) return std::nullopt;
+  std::uint32_t pid = 0;
+  sd_bus_error error{};
+  const int asked =
+      sd_bus_get_property_trivial(bus.get(), kManager, unit.c_str(),
+                                  "org.freedesktop.systemd1.Service", "MainPID", &error, 'u', &pid);
+  sd_bus_error_free(&error);
+  if (asked < 0) return std::nullopt;
+  return pid == static_cast<std::uint32_t>(::getpid());
+}
+
+Job current_job(Duration limit) {
+  const NoSignals meanwhile;
+  const Bus bus = open_bus(limit);
+  const std::string unit = bus ? own_unit(bus.get()) : "";
   if (unit.empty()) return Job::Unknown;
-  const std::optional<JobRef> job = job_of(opened, unit);
+  const std::optional<JobRef> job = job_of(bus.get(), unit);
   if (!job) return Job::Unknown;
   if (job->number == 0) return Job::None;
-  const std::string type = job_type(opened, job->path);
+  const std::string type = job_type(bus.get(), job->path);
   if (type == "restart" || type == "try-restart") return Job::Restart;
   return type == "stop" ? Job::Stop : Job::Unknown;
 }

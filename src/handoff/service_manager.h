@@ -1,5 +1,7 @@
-// What only the service manager knows: why this service is being ended.
+// What only the service manager knows: why this service is being ended, and which process is it.
 #pragma once
+
+#include <optional>
 
 #include "base/clock.h"
 
@@ -11,5 +13,8 @@ enum class Job { Unknown, None, Restart, Stop };
 
 // Asks systemd over D-Bus; blocks for `limit` at most. Not on a worker.
 Job current_job(Duration limit);
+
+// Whether it takes this process for the service's main one. nullopt: as Unknown.
+std::optional<bool> is_main_process(Duration limit);
 
 }  // namespace doorman::handoff

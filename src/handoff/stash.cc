@@ -108,6 +108,47 @@ Result<std::unique_ptr<Stash>> Stash::open(std::vector<PassedFd> fds, FdStore& s
   return Error{ErrorCode::Protocol, reasons.empty() ? "there is no journal" : reasons};
 }
 
+Result<std::unique_ptr<Stash>> Stash::succeed(std::vector<PassedFd> vault, std::uint32_t number,
+                                              FdStore& store) {
+  std::unique_ptr<Stash> stash(new Stash(store));
+  stash->next_number_ =
+      number != 0 ? number : static_cast<std::uint32_t>(std::time(nullptr) - kFirstNumberAt);
+  for (PassedFd& each : vault) {
+    const auto name = parse(each.name);
+    if (!name || name->kind != 'v') {
+      return Error{ErrorCode::Protocol, "a vault's descriptor has no such name: " + each.name};
+    }
+    if (!stash->vault_) stash->vault_ = std::make_unique<Vault>(name->number, store);
+    stash->next_number_ = std::max(stash->next_number_, name->number + 1);
+    TRY(stash->vault_->add_end(each.name, std::move(each.fd)));
+  }
+  if (stash->vault_) {
+    stash->vault_->ends_are_complete();
+    stash->vault_->count();
+  } else {
+    stash->vault_ = std::make_unique<Vault>(stash->next_number_++, store);
+    stash->vault_->prepare();
+  }
+  stash->journal_ = TRY(stash->new_journal());
+  stash->journal_->set_phase(Phase::Writing);
+  return stash;
+}
+
+std::uint32_t Stash::number_behind(std::string_view name) {
+  const auto parsed = parse(name);
+  return parsed ? parsed->number + 1 : 0;
+}
+
+void Stash::add_ends(std::vector<PassedFd>& fds) {
+  std::erase_if(fds, [this](PassedFd& each) {
+    const auto name = parse(each.name);
+    if (!name || name->kind != 'v' || name->number != vault_->number()) return false;
+    static_cast<void>(static_cast<bool>(vault_->add_end(each.name, std::move(each.fd))));
+    return true;
+  });
+  vault_->ends_are_complete();
+}
+
 void Stash::discard() {
   journal_->wipe();
   store_.drop(journal_->name());
@@ -170,6 +211,11 @@ void Stash::retire() {
   stop_vault_.reset();
 }
 
+void Stash::leave_vault() {
+  journal_->wipe();
+  store_.drop(journal_->name());
+}
+
 void Stash::settle() {
   journal_->reclaim_slots();
   journal_->set_phase(Phase::Live);
@@ -216,13 +262,15 @@ Result<> StashReader::read() {
       kept_.push_back(std::move(**kept));
     }
   }
-  const auto visit = [this](std::uint64_t id, UniqueFd fd) {
-    first_free_id_ = std::max(first_free_id_, id + 1);
-    sockets_.emplace(id, std::move(fd));
+  const auto visit = [this](bool kept) {
+    return [this, kept](std::uint64_t id, UniqueFd fd) {
+      first_free_id_ = std::max(first_free_id_, id + 1);
+      sockets_.emplace(id, Found{.fd = std::move(fd), .kept = kept});
+    };
   };
-  Result<> read = stash_.vault().read(visit);
+  Result<> read = stash_.vault().read(visit(then_ == ItsVault::GoesOn));
   if (Vault* stop = stash_.stop_vault()) {
-    if (auto more = stop->read(visit); !more) read = std::move(more);
+    if (auto more = stop->read(visit(false)); !more) read = std::move(more);
   }
   return read;
 }
@@ -230,19 +278,24 @@ Result<> StashReader::read() {
 UniqueFd StashReader::claim(std::uint64_t id) {
   const auto found = sockets_.find(id);
   if (found == sockets_.end()) return {};
-  UniqueFd fd = std::move(found->second);
+  UniqueFd fd = std::move(found->second.fd);
   sockets_.erase(found);
   return fd;
 }
 
+bool StashReader::is_kept(std::uint64_t id) const {
+  const auto found = sockets_.find(id);
+  return found != sockets_.end() && found->second.kept;
+}
+
 std::vector<std::uint64_t> StashReader::unclaimed() const {
   std::vector<std::uint64_t> ids;
-  for (const auto& [id, fd] : sockets_) ids.push_back(id);
+  for (const auto& [id, found] : sockets_) ids.push_back(id);
   return ids;
 }
 
 void StashReader::end_unclaimed() {
-  for (const auto& [id, fd] : sockets_) end_connection(fd.get());
+  for (const auto& [id, found] : sockets_) end_connection(found.fd.get());
   sockets_.clear();
 }
 

@@ -31,6 +31,18 @@ class Stash {
   // says that nothing was of use.
   static Result<std::unique_ptr<Stash>> open(std::vector<PassedFd> fds, FdStore& store);
 
+  // For sessions that another process hands over: goes on with its vault, whose ends these are, or
+  // makes one if there are none. The journal is new, has at least that number, and counts from
+  // go_live() on.
+  static Result<std::unique_ptr<Stash>> succeed(std::vector<PassedFd> vault, std::uint32_t number,
+                                                FdStore& store);
+  void go_live() { journal_->set_phase(Phase::Live); }
+  // The number that the next one may have.
+  std::uint32_t next_number() const { return next_number_; }
+  // Takes those of `fds` that are ends of its vault: another process has added pairs to it.
+  void add_ends(std::vector<PassedFd>& fds);
+  static std::uint32_t number_behind(std::string_view name);  // higher than that in the name
+
   Journal& journal() { return *journal_; }
   const Journal& journal() const { return *journal_; }
   Vault& vault() { return *vault_; }
@@ -49,6 +61,8 @@ class Stash {
   void cancel_stop();                          // the process goes on as before
   // The successor serves: what only this process needed is wiped and given back.
   void retire();
+  // The same, but for the vault, with which the successor goes on.
+  void leave_vault();
 
   // ---- After it was read
   // What hangs on the slot that was read hangs on `slot`, the session's, from now on.
@@ -82,7 +96,11 @@ class Stash {
 
 class StashReader {
  public:
-  explicit StashReader(Stash& stash) : stash_(stash) {}
+  // Whether sessions that are built again have copies of their sockets in the vault that is read.
+  enum class ItsVault : std::uint8_t { GoesOn, IsOver };
+
+  explicit StashReader(Stash& stash, ItsVault then = ItsVault::GoesOn)
+      : stash_(stash), then_(then) {}
 
   // Nothing is taken out: who dies while reading, or later, has destroyed nothing.
   Result<> read();
@@ -100,7 +118,12 @@ class StashReader {
   // The session's socket, once. None: nobody has it, or it was claimed.
   UniqueFd claim(std::uint64_t id);
   // A socket that the caller has, for those that the vault lacks.
-  void offer(std::uint64_t id, UniqueFd fd) { sockets_.insert_or_assign(id, std::move(fd)); }
+  // `kept`: the vault that goes on has it.
+  void offer(std::uint64_t id, UniqueFd fd, bool kept) {
+    sockets_.insert_or_assign(id, Found{.fd = std::move(fd), .kept = kept});
+  }
+  // The vault that goes on has the session's socket. Ask before claim().
+  bool is_kept(std::uint64_t id) const;
   std::vector<std::uint64_t> unclaimed() const;
   // Ends the connections that nobody claimed. Not at an upgrade: some may live on in the process
   // that is still there. Without this they are closed here and stay in the vault.
@@ -109,12 +132,17 @@ class StashReader {
   std::uint64_t first_free_id() const { return first_free_id_; }
 
  private:
+  struct Found {
+    UniqueFd fd;
+    bool kept = false;
+  };
   Stash& stash_;
+  const ItsVault then_;
   bool exact_ = false;
   std::size_t damaged_ = 0;
   std::uint64_t first_free_id_ = 1;
   std::vector<Kept> kept_;
-  std::unordered_map<std::uint64_t, UniqueFd> sockets_;
+  std::unordered_map<std::uint64_t, Found> sockets_;
 };
 
 // Ends a connection of which a copy may be in flight: a close alone would end nothing.

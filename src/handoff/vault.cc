@@ -294,6 +294,26 @@ Result<> Vault::read(const std::function<void(std::uint64_t id, UniqueFd fd)>& v
                                      "LimitNOFILE"};
 }
 
+// No room is offered for the sockets, so none of them comes.
+void Vault::count() {
+  const std::lock_guard lock(mutex_);
+  for (Pair& pair : pairs_) {
+    pair.messages = 0;
+    pair.sockets = 0;
+    set_peek_offset(pair.out.get(), 0);
+    std::array<std::byte, kMostBytes> text{};
+    ssize_t got = 0;
+    while ((got = ::recv(pair.out.get(), text.data(), text.size(), MSG_PEEK | MSG_DONTWAIT)) > 0) {
+      ++pair.messages;
+      const auto size = static_cast<std::size_t>(got);
+      if (size >= kHeadSize && read_u32(text.data()) == kMagic) {
+        pair.sockets += (size - kHeadSize) / 8;
+      }
+    }
+    set_peek_offset(pair.out.get(), -1);
+  }
+}
+
 void Vault::tidy(const Alive& alive, std::size_t messages) {
   const std::lock_guard lock(mutex_);
   while (messages > 0 && !pairs_.empty()) {

@@ -47,6 +47,8 @@ class Vault {
   // All ends have come: pairs of which one end is missing are dropped.
   void ends_are_complete();
 
+  // Looks what is in its pairs: another process has put it there.
+  void count();
   // Makes the first pairs, so that they are kept before anything is in them.
   void prepare();
   // How many were put in, from the first on. Fewer than all: the kernel has no room for more.

@@ -35,6 +35,7 @@ class StashTest : public testing::Test {
   }
 
   FakeFdStore store_;
+  NoFdStore none_;
   std::unique_ptr<Stash> stash_;
   HotSlots slots_;
   std::vector<UniqueFd> fds_;
@@ -111,6 +112,41 @@ TEST_F(StashTest, TheSuccessorGoesOnWithAStop) {
   EXPECT_FALSE(after.exact());
   EXPECT_TRUE(after.claim(1));
   EXPECT_FALSE(after.claim(2));
+}
+
+TEST_F(StashTest, ASuccessorGoesOnWithTheVaultAndAJournalOfItsOwn) {
+  log_in(1);
+  log_in(2);
+  std::vector<PassedFd> vault;
+  for (const NamedFd& each : stash_->vault().fds()) {
+    vault.push_back({.name = each.name, .fd = UniqueFd(::dup(each.fd))});
+  }
+  auto made = Stash::succeed(std::move(vault), stash_->next_number(), store_);
+  ASSERT_TRUE(made);
+  Stash& stash = **made;
+  EXPECT_EQ(stash.vault().sockets(), 2U);
+  EXPECT_EQ(stash.vault().messages(), 2U);
+  HotSlots slots;
+  slots.use(&stash.journal());
+  EXPECT_TRUE(stash.journal().write(slots.take(1, false), Kind::Client, 1, "new"));
+  const auto record_of_1 = [&] {
+    auto opened = Stash::open(store_.passed(), none_);
+    EXPECT_TRUE(opened);
+    StashReader reader(**opened);
+    EXPECT_TRUE(reader.read());
+    EXPECT_TRUE(reader.is_kept(1));
+    EXPECT_EQ(identity(reader.claim(1).get()), identity(fds_[0].get()));
+    std::string found;
+    reader.each(Kind::Client, [&](Kept& kept) {
+      if (kept.record.id == 1) found = kept.record.body;
+    });
+    return found;
+  };
+  EXPECT_EQ(record_of_1(), "c1") << "it has not been told to go";
+  stash.go_live();
+  EXPECT_EQ(record_of_1(), "new");
+  stash_->leave_vault();
+  EXPECT_EQ(record_of_1(), "new");
 }
 
 TEST_F(StashTest, AStopThatIsCalledOffLeavesTheLiveStash) {
