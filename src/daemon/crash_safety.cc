@@ -184,7 +184,9 @@ void CrashSafety::take_charge(const config::Settings& settings) {
 // ---- Handing over -----------------------------------------------------------------------------
 
 std::vector<handoff::NamedFd> CrashSafety::vault() const {
-  return on() ? stash_->vault().fds() : std::vector<handoff::NamedFd>();
+  // On trial without their vault: they have the sockets.
+  const bool whole = on() && (!on_trial_ || has_their_vault_);
+  return whole ? stash_->vault().fds() : std::vector<handoff::NamedFd>();
 }
 
 void CrashSafety::keep_trial(const std::vector<PassedFd>& trial) {

@@ -336,10 +336,16 @@ bool Daemon::is_restart() {
 // Ends the process, with everything left for the next one; or else its sessions, politely.
 void Daemon::leave_for_restart() {
   log(LogLevel::Notice, "got SIGTERM: all is left to the next process");
-  auto halt = park(*this);
-  if (!halt) {
+  auto parcel = pack(*this);
+  if (parcel) {
+    if (auto kept = store(parcel->fds, service_.notifier()); !kept) {
+      pause_accepting(false);
+      parcel = kept.take_error();
+    }
+  }
+  if (!parcel) {
     log(LogLevel::Error, "restart: sessions end with their transactions, since {}",
-        halt.error().message);
+        parcel.error().message);
     end(Ending::WhenIdle);
     return;
   }

@@ -89,6 +89,8 @@ class Daemon final : private net::EventHandler {
   void take_back(const std::vector<Lane>& lanes, std::vector<std::vector<session::Image>> images,
                  std::vector<handoff::PassedFd> trial);
   void upgrade_ended(Upgrade& upgrade);
+  // Ends the process, with what the successor has left to the next one.
+  [[noreturn]] void leave_parcel(std::vector<handoff::PassedFd> parcel);
   // For Successor, on the main thread.
   Result<> take_state(const ProcessRecord& process);
   Result<Listeners> listeners_from(const ProcessRecord& process, std::vector<UniqueFd> passed);
@@ -103,6 +105,7 @@ class Daemon final : private net::EventHandler {
   void cancel_here(const std::string& key);
   // Nobody stays to take back what a successor has.
   bool is_leaving() const { return shared_.shutting_down || restart_waits_; }
+  bool is_restarting() const { return restart_waits_; }
 
   const session::RulesRef& rules() const { return rules_; }
   session::Shared& shared() { return shared_; }

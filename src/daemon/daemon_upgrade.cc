@@ -8,6 +8,7 @@
 #include "config/table.h"
 #include "daemon/daemon.h"
 #include "daemon/halt.h"
+#include "daemon/restart.h"
 #include "handoff/passed.h"
 #include "handoff/service_manager.h"
 #include "handoff/step.h"
@@ -180,6 +181,21 @@ void Daemon::upgrade_ended(Upgrade& upgrade) {
     return;
   }
   if (ending_ == Ending::None) end(Ending::WhenIdle);
+}
+
+void Daemon::leave_parcel(std::vector<handoff::PassedFd> parcel) {
+  std::vector<handoff::PassedFd> stash;
+  for (handoff::PassedFd& each : parcel) {
+    if (each.name.starts_with(handoff::kStashPrefix)) stash.push_back(std::move(each));
+  }
+  std::erase_if(parcel, [](const auto& each) { return !each.fd; });
+  crash_safety_.keep_trial(stash);
+  if (auto kept = store(parcel, service_.notifier()); !kept) {
+    log(LogLevel::Error, "restart: as after a crash, since {}", kept.error().message);
+  }
+  stop_log();
+  // No destructor runs, as in leave_for_restart().
+  ::_exit(0);
 }
 
 // Those that could not be carried with the others, as soon as they can be.

@@ -1,5 +1,6 @@
 #include "daemon/restart.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "base/record.h"
 #include "daemon/daemon.h"
 #include "daemon/versions.h"
+#include "handoff/step.h"
 
 namespace doorman::daemon {
 
@@ -60,12 +62,12 @@ void let_logins_finish(Daemon& daemon) {
 
 // Sockets are numbered over all lanes, in the order of the records. Those that the live vault has
 // stay there: the kernel would not take all of them twice.
-Result<> put_sockets(handoff::Vault& vault, const std::vector<Lane>& lanes) {
+Result<> put_sockets(handoff::Vault& vault, const std::vector<Lane>& lanes, bool live_vault) {
   std::vector<handoff::Socket> sockets;
   std::uint64_t number = 0;
   for (const Lane& lane : lanes) {
     for (const int fd : lane.fds) {
-      if (!lane.kept.contains(fd)) sockets.push_back({.id = number, .fd = fd});
+      if (!live_vault || !lane.kept.contains(fd)) sockets.push_back({.id = number, .fd = fd});
       ++number;
     }
   }
@@ -88,54 +90,62 @@ void RestartStore::drop(const std::string& name) {
 
 // ---- The process that ends --------------------------------------------------------------------
 
-Result<std::unique_ptr<Halt>> park(Daemon& daemon) {
-  handoff::Notifier& notifier = daemon.service().notifier();
+namespace {
+
+// Of vaults, under the names that they have in a parcel.
+class IntoParcel final : public handoff::FdStore {
+ public:
+  explicit IntoParcel(std::vector<PassedFd>& fds) : fds_(fds) {}
+  void keep(const std::string& name, int fd) override {
+    add(std::string(kPrefix) + name.substr(handoff::kStashPrefix.size()), fd);
+  }
+  void drop(const std::string& /*name*/) override {}
+  void add(std::string name, int fd) {
+    fds_.push_back({.name = std::move(name), .fd = UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3))});
+  }
+
+ private:
+  std::vector<PassedFd>& fds_;
+};
+
+}  // namespace
+
+Result<Parcel> pack(Daemon& daemon) {
   daemon.pause_accepting(true);
   let_logins_finish(daemon);
   const std::vector<Worker*>& workers = daemon.workers();
-  auto halt = Halt::of(workers, clock_now() + kHaltLimit);
-  if (!halt) {
-    daemon.pause_accepting(false);
-    return halt.take_error();
-  }
+  Parcel parcel;
   std::vector<Lane> lanes(workers.size());
-  std::vector<UniqueFd> memories(workers.size());
-  (*halt)->each([&](Worker& worker) {
-    const auto index = static_cast<std::size_t>(worker.worker);
-    lanes[index] = save_sessions(worker);
-    if (auto memory = handoff::memory_of(lanes[index].records)) memories[index] = memory.take();
-  });
-
-  RestartStore store(notifier);
-  handoff::Vault vault(1, store);
   const auto attempt = [&]() -> Result<> {
-    TRY(put_sockets(vault, lanes));
+    parcel.halt = TRY(Halt::of(workers, clock_now() + kHaltLimit));
+    std::vector<UniqueFd> memories(workers.size());
+    parcel.halt->each([&](Worker& worker) {
+      const auto index = static_cast<std::size_t>(worker.worker);
+      lanes[index] = save_sessions(worker);
+      if (auto memory = handoff::memory_of(lanes[index].records)) memories[index] = memory.take();
+    });
+    IntoParcel into(parcel.fds);
+    handoff::Vault vault(1, into);
+    const std::vector<handoff::NamedFd> live = daemon.crash_safety().vault();
+    TRY(put_sockets(vault, lanes, !live.empty()));
     for (std::size_t i = 0; i < memories.size(); ++i) {
-      if (!memories[i] || !notifier.store(fmt::format("{}{}", kLane, i), memories[i].get())) {
-        return Error{ErrorCode::System, "no memory for the sessions' records"};
-      }
+      if (!memories[i]) return Error{ErrorCode::System, "no memory for the sessions' records"};
+      into.add(fmt::format("{}{}", kLane, i), memories[i].get());
     }
     ProcessRecord process = daemon.describe();
     process.lanes = lanes.size();
     for (const Lane& lane : lanes) process.fds += lane.fds.size();
-    for (const handoff::NamedFd& each : daemon.crash_safety().vault()) {
-      process.vault.push_back(each.name);
-    }
+    for (const handoff::NamedFd& each : live) process.vault.push_back(each.name);
     process.next_stash = daemon.crash_safety().next_number();
     RecordWriter out;
     out.text(TagVersions, save(our_versions()));
     out.text(TagProcess, save(process));
     const UniqueFd record = TRY(handoff::memory_of(out.record()));
-    if (!notifier.store(std::string(kProcess), record.get()) || !notifier.barrier(kBarrierLimit)) {
-      return Error{ErrorCode::System, "the service manager does not say that it has everything"};
-    }
+    into.add(std::string(kProcess), record.get());
     return {};
   };
   if (auto done = attempt(); !done) {
-    notifier.remove(std::string(kProcess));
-    for (std::size_t i = 0; i < lanes.size(); ++i) notifier.remove(fmt::format("{}{}", kLane, i));
-    vault.drop();
-    halt->reset();
+    parcel.halt.reset();
     daemon.pause_accepting(false);
     return done.take_error();
   }
@@ -147,7 +157,15 @@ Result<std::unique_ptr<Halt>> park(Daemon& daemon) {
   }
   log(LogLevel::Notice, "restart: {} sessions wait for the next process, {} cannot", sessions,
       left_behind);
-  return halt;
+  return parcel;
+}
+
+Result<> store(const std::vector<PassedFd>& parcel, handoff::Notifier& notifier) {
+  bool all = true;
+  for (const PassedFd& each : parcel) all = all && notifier.store(each.name, each.fd.get());
+  if (all && notifier.barrier(kBarrierLimit)) return {};
+  for (const PassedFd& each : parcel) notifier.remove(each.name);
+  return Error{ErrorCode::System, "the service manager does not say that it has everything"};
 }
 
 // ---- The process that begins ------------------------------------------------------------------
@@ -311,6 +329,7 @@ Result<> Parked::build(Daemon& daemon) {
     if (!notifier_.barrier(kBarrierLimit)) {
       log(LogLevel::Warning, "restart: the service manager is slow to forget what was parked");
     }
+    handoff::reached("restarted");
     log(LogLevel::Notice, "restart: {} clients and {} servers go on ({} ms)", clients, servers,
         std::chrono::duration_cast<std::chrono::milliseconds>(clock_now() - began).count());
     if (lost_ > 0) {

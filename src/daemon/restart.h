@@ -34,9 +34,16 @@ class RestartStore final : public handoff::FdStore {
   handoff::Notifier& notifier_;
 };
 
-// Writes everything down. The workers stand still as long as what is returned lives: the process is
-// to end at once and without a word to its peers. Error: nothing has changed.
-Result<std::unique_ptr<Halt>> park(Daemon& daemon);
+// Everything written down. The workers stand still as long as it lives: the process is to end at
+// once and without a word to its peers.
+struct Parcel {
+  std::unique_ptr<Halt> halt;
+  std::vector<handoff::PassedFd> fds;  // for the FD store, in this order
+};
+// Error: nothing has changed.
+Result<Parcel> pack(Daemon& daemon);
+// Puts it into the FD store; all or nothing.
+Result<> store(const std::vector<handoff::PassedFd>& parcel, handoff::Notifier& notifier);
 
 // What the process before has parked.
 class Parked {

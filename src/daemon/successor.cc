@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/record.h"
 #include "daemon/daemon.h"
+#include "daemon/restart.h"
 #include "daemon/upgrade.h"
 #include "daemon/versions.h"
 #include "handoff/step.h"
@@ -205,6 +206,7 @@ void Successor::on_message(Message message) {
           static_cast<bool>(channel_.send(MessageKind::Pong, {}, clock_now() + kSayLimit)));
       return;
     case MessageKind::Late: take_late(std::move(message)); return;
+    case MessageKind::Park: park(); return;
     default: return;  // a later release says more
   }
 }
@@ -235,6 +237,29 @@ void Successor::pong() {
   }
   static_cast<void>(static_cast<bool>(
       channel_.send(MessageKind::Pong, save_names(names), fds, clock_now() + kSayLimit)));
+}
+
+void Successor::park() {
+  auto parcel = pack(daemon_);
+  if (!parcel) {
+    log(LogLevel::Error, "restart: {}", parcel.error().message);
+    RecordWriter out;
+    out.text(1, parcel.error().message);
+    static_cast<void>(static_cast<bool>(
+        channel_.send(MessageKind::Refused, out.record(), clock_now() + kSayLimit)));
+    return;
+  }
+  auto [names, fds] = names_and_fds(daemon_.crash_safety().stash()->fds());
+  for (const handoff::PassedFd& each : parcel->fds) {
+    names.push_back(each.name);
+    fds.push_back(each.fd.get());
+  }
+  static_cast<void>(static_cast<bool>(
+      channel_.send(MessageKind::Parked, save_names(names), fds, clock_now() + kSayLimit)));
+  static_cast<void>(static_cast<bool>(channel_.receive(clock_now() + kPatience)));  // its end
+  stop_log();
+  // No destructor runs: one of them would shut down sockets that the next process goes on with.
+  ::_exit(0);
 }
 
 void Successor::ask_to_cancel(std::string_view key) {

@@ -50,6 +50,7 @@ class Successor final : private net::EventHandler {
   void on_message(handoff::Message message);
   void take_late(handoff::Message message);
   void pong();
+  void park();
 
   Daemon& daemon_;
   net::EventLoop& loop_;

@@ -238,13 +238,22 @@ Result<> Upgrade::give_all(Halt& halt, Instant began) {
   return {};
 }
 
-void Upgrade::keep_trial(std::string_view names, std::vector<UniqueFd> fds) {
+namespace {
+
+std::vector<handoff::PassedFd> named(std::string_view names, std::vector<UniqueFd> fds) {
+  std::vector<handoff::PassedFd> all;
   auto loaded = load_names(names);
-  if (!loaded || loaded->size() != fds.size()) return;
-  trial_.clear();
+  if (!loaded || loaded->size() != fds.size()) return all;
   for (std::size_t i = 0; i < fds.size(); ++i) {
-    trial_.push_back({.name = (*loaded)[i], .fd = std::move(fds[i])});
+    all.push_back({.name = (*loaded)[i], .fd = std::move(fds[i])});
   }
+  return all;
+}
+
+}  // namespace
+
+void Upgrade::keep_trial(std::string_view names, std::vector<UniqueFd> fds) {
+  if (auto all = named(names, std::move(fds)); !all.empty()) trial_ = std::move(all);
 }
 
 Result<> Upgrade::send_sockets(const std::vector<Lane>& lanes, Instant by) {
@@ -277,8 +286,8 @@ Result<> Upgrade::stand_by() {
   while (clock_now() < over) {
     const Instant asked = clock_now();
     if (auto sent = channel_.send(MessageKind::Ping, {}, asked + kAnswerLimit); !sent) {
-      if (daemon_.is_leaving()) return {};
-      return explained(sent.take_error());
+      if (!daemon_.is_leaving()) return explained(sent.take_error());
+      break;
     }
     bool answered = false;
     while (!answered || clock_now() < std::min(over, asked + kBetweenPings)) {
@@ -294,11 +303,29 @@ Result<> Upgrade::stand_by() {
       if (heard && heard->kind == MessageKind::Cancel) daemon_.cancel_here(heard->body);
       if (heard) continue;
       if (answered && heard.error().code == ErrorCode::Limit) continue;  // quiet, as it should be
-      if (daemon_.is_leaving()) return {};  // nobody stays to take anything back
-      return explained(heard.take_error());
+      if (!daemon_.is_leaving()) return explained(heard.take_error());
+      break;
     }
+    if (daemon_.is_leaving()) break;  // nobody stays to take anything back
   }
+  if (daemon_.is_restarting()) park_both();
   return {};
+}
+
+// The service is to be restarted, and a service manager listens to its main process only: so this
+// one puts into the FD store what the successor has. Returns if that cannot be.
+void Upgrade::park_both() {
+  channel_.set_abort(-1);
+  const Instant by = clock_now() + kAnswerLimit;
+  bool waits = static_cast<bool>(channel_.send(MessageKind::Park, {}, by));
+  while (waits) {
+    auto heard = channel_.receive(by);
+    waits = heard && heard->kind != MessageKind::Refused;
+    if (!heard || heard->kind != MessageKind::Parked) continue;
+    auto parcel = named(heard->body, std::move(heard->fds));
+    if (!parcel.empty()) on_main([&] { daemon_.leave_parcel(std::move(parcel)); });
+    waits = false;
+  }
 }
 
 // ---- The end of it ----------------------------------------------------------------------------

@@ -76,6 +76,7 @@ class Upgrade {
   Result<> carry();
   Result<> stand_by();
   void take_back();
+  void park_both();
   void leave();
   // Runs `work` on the main thread and waits for it.
   void on_main(const std::function<void()>& work);

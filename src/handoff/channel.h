@@ -34,6 +34,8 @@ enum class MessageKind : std::uint16_t {
   Done = 12,          // old: the process is yours
   Late = 13,          // old: a session that could not be carried with the others
   Cancel = 14,        // new: a cancel request for a client that the old one still has
+  Park = 16,          // old: both are to end; write everything down
+  Parked = 17,        // new: here it is; it ends when the old one has
   SocketsTaken = 15,  // new: for each Sockets, so that few descriptors are under way at a time
 };
 
