@@ -135,7 +135,7 @@ std::string save(const ProcessRecord& process) {
   out.number(TagOwnListeners, process.own_listeners ? 1 : 0);
   for (const std::string& each : process.verdicts) out.text(TagVerdict, each);
   for (const std::string& each : process.vault) out.text(TagVault, each);
-  out.number(TagNextStash, process.next_stash);
+  if (process.next_stash != 0) out.number(TagNextStash, process.next_stash);
   return out.take();
 }
 

@@ -203,7 +203,9 @@ daemon::ProcessRecord process() {
                                                     .pause = std::chrono::milliseconds(8)})},
           .control_socket = true,
           .lanes = 2,
-          .fds = 9};
+          .fds = 9,
+          .vault = {},
+          .next_stash = 0};
 }
 
 void write_process(Records& all) {
