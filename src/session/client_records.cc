@@ -2,6 +2,7 @@
 #include "session/cancel.h"
 #include "session/client.h"
 #include "session/client_tags.h"
+#include "session/key_records.h"
 #include "session/live.h"
 #include "session/login.h"
 #include "session/record_fields.h"
@@ -36,6 +37,8 @@ std::string SessionRecords::save(const ClientSession& client) {
     out.text(TagUser, client.part_->user());
   }
   out.text(TagLoginUser, client.local_user_);
+  const std::string keys = save_keys(client.host_->shared.passwords, client.local_user_);
+  if (!keys.empty()) out.text(TagKeys, keys);
   out.text(TagFramer, save_framer(client.framer_));
   out.number(TagDiscarding, client.discarding_ ? 1 : 0);
   out.number(TagSkippingToSync, client.skipping_to_sync_ ? 1 : 0);
@@ -83,6 +86,7 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
       }
       case TagLogin: TRY(load_login(client, field->value)); break;
       case TagLoginUser: client.local_user_ = field->value; break;
+      case TagKeys: load_keys(host.shared.passwords, *host.rules->users, field->value); break;
       case TagFramer: client.framer_ = load_framer(field->value); break;
       case TagDiscarding: client.discarding_ = field->number() != 0; break;
       case TagSkippingToSync: client.skipping_to_sync_ = field->number() != 0; break;

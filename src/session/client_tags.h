@@ -29,6 +29,7 @@ enum ClientTag : std::uint16_t {
   TagToldOfWaiting = 20,
   TagLoginUser = 40,  // as whom it came
   TagLogin = 41,      // behind its proof
+  TagKeys = 42,       // what its user has proven
   // What it listens to.
   TagEncoding = 60,  // of the hub
   TagChannel = 61,   // in an idle client's record since version 2

@@ -3,6 +3,7 @@ others get one error or a closed connection, and PostgreSQL rolls back what they
 
 import os
 import signal
+import struct
 import threading
 
 import psycopg
@@ -486,16 +487,49 @@ def test_more_than_the_kernel_keeps(kept):
             client.close()
 
 
-def test_a_damaged_stash(kept):
+def stored_journal(pooler):
+    with pooler.store.lock:
+        return next(fd for name, fd in pooler.store.kept if name.startswith("stash.j"))
+
+
+@pytest.mark.parametrize("at, data, reason", [
+    (0, b"?" * 64, "this is no journal"),
+    (12, struct.pack("=I", 99), "the journal is of a later release"),
+    (16, struct.pack("=I", 7), "the journal's head is damaged"),
+], ids=("nonsense", "later", "damaged"))
+def test_a_stash_that_cannot_be_used(kept, at, data, reason):
+    """It is refused with the reason, its sockets are closed, and nothing of it stays in the store."""
     pooler = kept()
     with wire.connect(pooler) as client:
         client.rows("select 1")
         pooler.kill()
-        with pooler.store.lock:
-            journals = [fd for name, fd in pooler.store.kept if name.startswith("stash.j")]
-        os.pwrite(journals[0], b"?" * 64, 0)
+        before = [name for name in pooler.store.names() if name.startswith("stash.")]
+        os.pwrite(stored_journal(pooler), data, at)
         pooler.restart()
-        assert "connections of the process before are lost" in pooler.read_log()
+        assert f"connections of the process before are lost: {before[0]}: {reason}" in (
+            pooler.read_log())
         assert client.is_closed()
+        # A new one is made, perhaps of the same names: in each second there are some.
+        process.until(lambda: len([name for name in pooler.store.names()
+                                   if name.startswith("stash.")]) == len(before),
+                      "nothing of the old one is left", 30)
         with wire.connect(pooler) as fresh:
             assert fresh.rows("select 1") == ["1"]
+
+
+def test_one_damaged_record_costs_one_session(kept):
+    pooler = kept()
+    clients = [wire.connect(pooler) for _ in range(10)]
+    rest(pooler)
+    pooler.kill()
+    journal = stored_journal(pooler)
+    records = 4096 + (1 << 20) * 32  # behind the slots
+    at = os.pread(journal, 1 << 20, records).index(clients[3].key)
+    os.pwrite(journal, b"!", records + at)
+    pooler.restart()
+    assert "a record that cannot be used" in pooler.read_log()
+    assert clients[3].is_closed()
+    assert figures(pooler)["clients_restored"] == 9
+    for client in clients[:3] + clients[4:]:
+        assert client.rows("select 1") == ["1"]
+        client.close()

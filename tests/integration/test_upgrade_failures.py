@@ -135,6 +135,35 @@ def test_client_of_a_database_that_is_gone_stays(upgradable):
         assert kept.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_who_does_not_finish_is_ended_in_time(upgradable):
+    """By shutdown_timeout, and the old process with it."""
+    peer = upgradable(databases={"postgres": "", "other": "dbname=postgres"},
+                      settings={"shutdown_timeout": "3"})
+    with peer.connect() as kept, peer.connect(dbname="other", autocommit=False) as left:
+        kept.execute("SELECT 1")
+        left.execute("SELECT 1")
+        del peer.databases["other"]
+        peer.write()
+        before = peer.process
+        peer.upgrade()
+        assert left.execute("SELECT 2").fetchone() == (2,)
+        assert before.wait(30) == 0
+        assert "shutdown_timeout is over" in peer.read_log()
+        with pytest.raises(psycopg.OperationalError):
+            left.execute("SELECT 3")
+        assert kept.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_the_old_process_ends_when_it_has_nothing_left(upgradable):
+    peer = upgradable(settings={"shutdown_timeout": "1000"})
+    with peer.connect(autocommit=False) as client:
+        client.execute("SELECT 1")
+        before = peer.process
+        peer.upgrade()
+        assert before.wait(20) == 0
+        assert client.execute("SELECT 1").fetchone() == (1,)
+
+
 @pytest.mark.skipif("PG_DOORMAN_FAULTY" not in os.environ, reason="PG_DOORMAN_FAULTY is not set")
 @pytest.mark.parametrize("how", ("crash", "exit", "hang"))
 def test_fails_in_probation(upgradable, postgres, how):
