@@ -49,9 +49,11 @@ void Worker::run() {
 }
 
 void Worker::turn(net::Wait wait) {
-  loop.run_once(wait);             // sessions read, parse, decide and write
+  loop.run_once(wait);             // sessions read
+  take_up();                       // and parse, decide and write
   if (!ready_.empty()) go_on();    // those that waited for something of their own
   if (!touched_.empty()) serve();  // free servers meet those who wait
+  outbox.flush();
   if (after_turn != nullptr) after_turn(*this);
   if (someone_died()) reap_dead();  // what has closed is deleted, here and nowhere else
   if (last_of_turn_) {
@@ -73,6 +75,7 @@ void Worker::on_event(short /*what*/) { mailbox_.drain(); }
 void Worker::take_mail() {
   turn_ends();  // the time is read again
   mailbox_.drain();
+  outbox.flush();
   reap_dead();
 }
 

@@ -112,7 +112,9 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   void on_event(short what) override;
   void tick();
   void warm_pools();
-  bool work_left() const { return !touched_.empty() || !ready_.empty() || !dead_clients_.empty(); }
+  bool work_left() const {
+    return !touched_.empty() || !ready_.empty() || !dead_clients_.empty() || !outbox.empty();
+  }
   bool someone_died() const {
     return !dead_clients_.empty() || !dead_servers_.empty() || !cancel_requests_.empty();
   }

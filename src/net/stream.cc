@@ -29,15 +29,24 @@ bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || 
 
 }  // namespace
 
-void Stream::attach(EventLoop& loop, BufferPool& buffers, EventHandler& handler) {
+void Stream::attach(EventLoop& loop, BufferPool& buffers, EventHandler& handler, Outbox* outbox) {
   CHECK(loop_ == nullptr && fd_);
   loop_ = &loop;
   buffers_ = &buffers;
+  outbox_ = outbox;
   handler_ = &handler;
   read_event_.emplace(loop, fd_.get(), EV_READ, handler);
 }
 
+void Stream::mark_in(std::atomic<std::uint8_t>& doubt) {
+  if (letter_ != 0) outbox_->flush(*this);
+  doubt_ = &doubt;
+}
+
 void Stream::detach() {
+  if (letter_ != 0) outbox_->flush(*this);
+  outbox_ = nullptr;
+  doubt_ = nullptr;
   write_event_.reset();
   read_event_.reset();
   loop_ = nullptr;
@@ -70,11 +79,38 @@ bool Stream::write(Bytes bytes) {
     keep_unsent(bytes);
     return true;
   }
+  if (outbox_ != nullptr) {
+    if (bytes.size() <= Outbox::kLargest) {
+      std::memcpy(outbox_->room(*this, bytes.size()), bytes.data(), bytes.size());
+      return true;
+    }
+    if (letter_ != 0) {
+      outbox_->flush(*this);
+      if (unsent() > 0) {
+        keep_unsent(bytes);
+        return true;
+      }
+    }
+  }
   const ssize_t sent = send_bytes(fd_.get(), bytes);
   if (sent < 0 && !would_block(errno)) return false;
   const auto done = static_cast<std::size_t>(sent < 0 ? 0 : sent);
   if (done < bytes.size()) keep_unsent(bytes.subspan(done));
   return true;
+}
+
+void Stream::send_put_off(Bytes bytes) {
+  if (unsent() > 0) {
+    keep_unsent(bytes);
+    return;
+  }
+  const ssize_t sent = send_bytes(fd_.get(), bytes);
+  if (sent < 0 && !would_block(errno)) {
+    want_read(true);  // and so learns why
+    return;
+  }
+  const auto done = static_cast<std::size_t>(sent < 0 ? 0 : sent);
+  if (done < bytes.size()) keep_unsent(bytes.subspan(done));
 }
 
 bool Stream::write_slices(Gather& gather) {
@@ -89,6 +125,7 @@ bool Stream::write_slices(Gather& gather) {
     return write({together.data(), gather.size()});
   }
   std::size_t done = 0;
+  if (letter_ != 0) outbox_->flush(*this);
   if (unsent() == 0) {
     const msghdr message = {.msg_name = nullptr,
                             .msg_namelen = 0,

@@ -1,8 +1,10 @@
 // Stream: a connected, non-blocking socket in a worker's loop, and the bytes it has not taken yet.
 //
-// Knows nothing of what the bytes mean. Reading is level-triggered: a handler reads once per
-// wake-up and is woken again while there is more. Whoever writes looks at unsent(): while it is not
-// zero, the source of the bytes should not be read (backpressure).
+// Knows nothing of what the bytes mean. With an Outbox, short writes are sent at the end of the
+// turn; a peer that is found gone then is told of by reading, as any other. Reading is
+// level-triggered: a handler reads once per wake-up and is woken again while there is more. Whoever
+// writes looks at unsent(): while it is not zero, the source of the bytes should not be read
+// (backpressure).
 #pragma once
 
 #include <memory>
@@ -13,6 +15,7 @@
 #include "base/unique_fd.h"
 #include "net/event.h"
 #include "net/gather.h"
+#include "net/outbox.h"
 
 namespace doorman::net {
 
@@ -28,10 +31,14 @@ class Stream {
   explicit Stream(UniqueFd fd) : fd_(std::move(fd)) {}
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
+  ~Stream() { detach(); }
 
   // Joins the loop of a worker; `handler` is told of readiness until detach(). Unsent bytes wait in
   // buffers of `buffers`, which the same thread owns.
-  void attach(EventLoop& loop, BufferPool& buffers, EventHandler& handler);
+  void attach(EventLoop& loop, BufferPool& buffers, EventHandler& handler,
+              Outbox* outbox = nullptr);
+  // Where Outbox::kDoubt is set while written bytes are not sent yet.
+  void mark_in(std::atomic<std::uint8_t>& doubt);
   void detach();
 
   void assign(UniqueFd fd) {
@@ -63,12 +70,23 @@ class Stream {
   UniqueFd release();  // for another owner; leaves the loop first
 
  private:
+  friend class Outbox;
   bool write_slices(Gather& gather);
   void watch_unsent();
+  void send_put_off(Bytes bytes);
+  void mark(bool set) {
+    if (doubt_ == nullptr) return;
+    const std::uint8_t now = doubt_->load(std::memory_order_relaxed);
+    doubt_->store(static_cast<std::uint8_t>(set ? now | Outbox::kDoubt : now & ~Outbox::kDoubt),
+                  std::memory_order_release);
+  }
 
   UniqueFd fd_;
   EventLoop* loop_ = nullptr;
   BufferPool* buffers_ = nullptr;
+  Outbox* outbox_ = nullptr;
+  std::atomic<std::uint8_t>* doubt_ = nullptr;
+  std::uint32_t letter_ = 0;  // its place in the outbox and 1; 0: nothing waits there
   EventHandler* handler_ = nullptr;
   std::optional<IoEvent> read_event_;
   std::unique_ptr<IoEvent> write_event_;  // made when a write has to wait for the first time

@@ -41,7 +41,8 @@ ClientSession::~ClientSession() {
 
 void ClientSession::start() {
   login_ = std::make_unique<Login>(*this);
-  stream_.attach(host_->loop, host_->buffers, *this);
+  stream_.attach(host_->loop, host_->buffers, *this, &host_->outbox);
+  stream_.mark_in(slot_->in_doubt);
   stream_.want_read(true);
 }
 
@@ -81,15 +82,18 @@ std::string ClientSession::describe() const {
 // ---- Input ------------------------------------------------------------------------------------
 
 void ClientSession::on_event(short what) {
-  const InDoubt doubt(*slot_);
-  if ((what & EV_WRITE) != 0) on_writable();
+  if ((what & EV_WRITE) != 0) {
+    const InDoubt doubt(*slot_);
+    on_writable();
+    note_pending();
+  }
   if ((what & EV_READ) != 0 && state_ != ClientState::Closing) on_readable();
-  note_pending();
 }
 
 void ClientSession::renew_slot() {
   HotSlot& fresh = host_->slots.take(id_, /*is_server=*/false);
   copy(*slot_, fresh);
+  stream_.mark_in(fresh.in_doubt);
   host_->slots.give_back(*std::exchange(slot_, &fresh));
   if (statements_) statements_->watch(host_->live, *slot_);
 }
@@ -113,8 +117,9 @@ void ClientSession::woken() {
 }
 
 void ClientSession::on_readable() {
-  std::span<std::byte> into = host_->scratch;
-  if (inbox_) into = inbox_->free_space(BufferPool::kSize / 2);
+  const std::span<std::byte> into =
+      inbox_ ? inbox_->free_space(BufferPool::kSize / 2) : host_->room();
+  InDoubt doubt(*slot_);
   const net::Read read = stream_.read(into);
   if (read.status == net::ReadStatus::WouldBlock) return;
   if (read.status == net::ReadStatus::Closed) {
@@ -125,9 +130,21 @@ void ClientSession::on_readable() {
   if (inbox_) {
     inbox_->received(read.size);
     go_on();
+    note_pending();
     return;
   }
-  Bytes input = into.first(read.size);
+  host_->arrived(*this, into.first(read.size));
+  doubt.stays();
+}
+
+void ClientSession::take_up(Bytes input) {
+  const InDoubt doubt(*slot_);
+  if (state_ == ClientState::Closing) return;
+  take_all(input);
+  note_pending();
+}
+
+void ClientSession::take_all(Bytes input) {
   take_input(input);
   if (state_ == ClientState::Closing) return;
   if (!input.empty()) {

@@ -128,7 +128,8 @@ class ClientSession final : public pool::Waiter,
   void each_statement(Visit visit) const {
     if (statements_) statements_->each(visit);
   }
-  void renew_slot();  // the worker's slots come from elsewhere now
+  void take_up(Bytes input);  // by its worker: what was read in this turn
+  void renew_slot();          // the worker's slots come from elsewhere now
   // What a process after this one must know of what is under way.
   void note_pending();
   std::string describe() const;  // for the log: who it is
@@ -140,6 +141,7 @@ class ClientSession final : public pool::Waiter,
   void on_event(short what) override;
   void go_on();
   void on_readable();
+  void take_all(Bytes input);
   void on_writable();
   void take_input(Bytes& input);
   // One message or the next piece of one. False: nothing more can be taken now.

@@ -260,7 +260,8 @@ void SessionRecords::join(std::unique_ptr<ClientSession> client, const Image& im
   if (joined.state_ == ClientState::Startup) {
     joined.start();
   } else {
-    joined.stream_.attach(host.loop, host.buffers, joined);
+    joined.stream_.attach(host.loop, host.buffers, joined, &host.outbox);
+    joined.stream_.mark_in(joined.slot_->in_doubt);
   }
   joined.stream_.keep_unsent(bytes_of(unsent));
   if (ServerSession* held = joined.server_) {

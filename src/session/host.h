@@ -20,6 +20,7 @@
 #include "net/address.h"
 #include "net/event.h"
 #include "net/gather.h"
+#include "net/outbox.h"
 #include "net/resolver.h"
 #include "net/socket_options.h"
 #include "pool/shared_pool.h"
@@ -77,6 +78,13 @@ struct Shared {
   ListenHubs listens = {};
 };
 
+// What was read from a peer and is to be taken up in the same turn.
+template <typename Session>
+struct Arrival {
+  Session* session;  // null: it has gone elsewhere
+  Bytes input;       // in the worker's memory
+};
+
 class Host {
  public:
   static constexpr std::size_t kReadSize = std::size_t{64} * 1024;
@@ -92,12 +100,31 @@ class Host {
   Live* live = nullptr;  // null: sessions end with the process
   net::EventLoop loop;
   BufferPool buffers;
+  net::Outbox outbox;
   HotSlots slots;
   ParameterSets parameters;
   RecentStatements recent_statements;
 
-  // Lent for one pass over a peer's input.
+  // What this turn reads: all that is ready is read before any of it is taken up, so that the same
+  // code serves one peer after the other while the processor has it (see net/outbox.h).
   std::vector<std::byte> scratch;
+  std::vector<Arrival<ServerSession>> from_servers;
+  std::vector<Arrival<ClientSession>> from_clients;
+  // Room for the next read.
+  std::span<std::byte> room() {
+    if (scratch.size() - scratch_used_ < kLeastRoom) take_up();
+    return std::span(scratch).subspan(scratch_used_);
+  }
+  void arrived(ServerSession& server, Bytes input) {
+    from_servers.push_back({.session = &server, .input = input});
+    use(input.size());
+  }
+  void arrived(ClientSession& client, Bytes input) {
+    from_clients.push_back({.session = &client, .input = input});
+    use(input.size());
+  }
+
+  // Lent for one pass over a peer's input.
   net::Gather to_server;
   net::Gather to_client;
   wire::MessageWriter head;  // of a message with other names: here, since it keeps its memory
@@ -132,8 +159,14 @@ class Host {
  protected:
   ~Host() = default;
   void turn_ends() { now_is_old_ = true; }
+  // Takes up all that has arrived; of servers first, since clients may wait for those.
+  void take_up();
 
  private:
+  static constexpr std::size_t kLeastRoom = std::size_t{16} * 1024;
+  void use(std::size_t size) { scratch_used_ += (size + 63) & ~std::size_t{63}; }
+
+  std::size_t scratch_used_ = 0;
   Instant now_{};
   bool now_is_old_ = true;
 };

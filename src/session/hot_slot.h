@@ -75,15 +75,22 @@ class HotSlots {
 // For the time of a read or a send.
 class InDoubt {
  public:
-  explicit InDoubt(HotSlot& slot) : slot_(slot) {
-    slot_.in_doubt.store(1, std::memory_order_release);
+  explicit InDoubt(HotSlot& slot) : slot_(slot) { set(static_cast<std::uint8_t>(now() | 1)); }
+  ~InDoubt() {
+    if (!stays_) set(static_cast<std::uint8_t>(now() & ~1));
   }
-  ~InDoubt() { slot_.in_doubt.store(0, std::memory_order_release); }
+  // Somebody else ends it.
+  void stays() { stays_ = true; }
   InDoubt(const InDoubt&) = delete;
   InDoubt& operator=(const InDoubt&) = delete;
 
  private:
+  // Written by the session's own thread only.
+  std::uint8_t now() const { return slot_.in_doubt.load(std::memory_order_relaxed); }
+  void set(std::uint8_t doubt) { slot_.in_doubt.store(doubt, std::memory_order_release); }
+
   HotSlot& slot_;
+  bool stays_ = false;
 };
 
 }  // namespace doorman::session

@@ -117,29 +117,45 @@ void ServerSession::end_connect() {
 // ---- Input ------------------------------------------------------------------------------------
 
 void ServerSession::on_event(short what) {
-  const InDoubt doubt(*slot_);
-  ClientSession* const client = client_;  // of the same turn: it lives on to its end
-  if ((what & EV_WRITE) != 0) on_writable();
+  if ((what & EV_WRITE) != 0) {
+    const InDoubt doubt(*slot_);
+    ClientSession* const client = client_;  // of the same turn: it lives on to its end
+    on_writable();
+    if (client != nullptr) client->note_pending();
+  }
   if ((what & EV_READ) != 0 && state_ != ServerState::Closing) on_readable();
-  if (client != nullptr) client->note_pending();
 }
 
 void ServerSession::on_readable() {
   if (state_ == ServerState::Connecting) return;
-  std::span<std::byte> into = host_->scratch;
-  if (inbox_) into = inbox_->free_space(BufferPool::kSize / 2);
+  const std::span<std::byte> into =
+      inbox_ ? inbox_->free_space(BufferPool::kSize / 2) : host_->room();
+  InDoubt doubt(*slot_);
   const net::Read read = stream_.read(into);
   if (read.status == net::ReadStatus::WouldBlock) return;
+  ClientSession* const client = client_;
   if (read.status == net::ReadStatus::Closed) {
     fail(wire::sqlstate::kConnectionFailure, "server closed the connection unexpectedly");
-    return;
-  }
-  if (inbox_) {
+  } else if (inbox_) {
     inbox_->received(read.size);
     go_on();
+  } else {
+    host_->arrived(*this, into.first(read.size));
+    doubt.stays();
     return;
   }
-  Bytes input = into.first(read.size);
+  if (client != nullptr) client->note_pending();
+}
+
+void ServerSession::take_up(Bytes input) {
+  const InDoubt doubt(*slot_);
+  if (state_ == ServerState::Closing) return;
+  ClientSession* const client = client_;  // of the same turn: it lives on to its end
+  take_all(input);
+  if (client != nullptr) client->note_pending();
+}
+
+void ServerSession::take_all(Bytes input) {
   consume(input);
   // A login that went on with another host left the rest of what the last one said.
   const bool other_host = state_ == ServerState::Resolving || state_ == ServerState::Connecting;
@@ -498,6 +514,7 @@ void ServerSession::tick(Instant now) {
 void ServerSession::renew_slot() {
   HotSlot& fresh = host_->slots.take(id_, /*is_server=*/true);
   copy(*slot_, fresh);
+  stream_.mark_in(fresh.in_doubt);
   host_->slots.give_back(*std::exchange(slot_, &fresh));
 }
 
@@ -506,6 +523,11 @@ void ServerSession::leave_worker() {
   ListNode<pool::InIdle>::unlink();
   ListNode<InPart>::unlink();
   stream_.detach();
+  for (auto& arrival : host_->from_servers) {
+    if (arrival.session != this) continue;
+    arrival.session = nullptr;
+    underway_ = text_of(arrival.input);
+  }
   host_->slots.give_back(*std::exchange(slot_, nullptr));  // null: on its way, of no worker
   if (inbox_) underway_ = text_of(inbox_->bytes());        // the buffer is this worker's
   inbox_.reset();
@@ -526,7 +548,8 @@ void ServerSession::join_worker(Host& host, PoolPart& part) {
   }
   part.servers.push_back(*this);
   if (!part.welcome) part.welcome = welcome_;
-  stream_.attach(host.loop, host.buffers, *this);
+  stream_.attach(host.loop, host.buffers, *this, &host.outbox);
+  stream_.mark_in(slot_->in_doubt);
   stream_.want_read(true);
 }
 

@@ -137,7 +137,8 @@ class ServerSession final : public pool::Server,
   const net::Stream& stream() const { return stream_; }
   std::uint32_t backend_pid() const;
   HotSlot& slot() const { return *slot_; }
-  void renew_slot();  // the worker's slots come from elsewhere now
+  void take_up(Bytes input);  // by its worker: what was read in this turn
+  void renew_slot();          // the worker's slots come from elsewhere now
   Instant linked_at() const { return linked_at_; }
   bool in_message_to_client() const { return !framer_.at_boundary() && passing_; }
   const Parameters& parameters() const { return parameters_; }
@@ -149,6 +150,7 @@ class ServerSession final : public pool::Server,
 
   void on_event(short what) override;
   void on_readable();
+  void take_all(Bytes input);
   void on_writable();
   void consume(Bytes& input);
   bool take_message(const wire::Header& header, Bytes message);

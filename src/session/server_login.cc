@@ -138,7 +138,8 @@ void ServerLogin::try_address(const net::Address& address) {
     return;
   }
   server.stream_.assign(std::move(fd));
-  server.stream_.attach(server.host_->loop, server.host_->buffers, server);
+  server.stream_.attach(server.host_->loop, server.host_->buffers, server, &server.host_->outbox);
+  server.stream_.mark_in(server.slot_->in_doubt);
   server.stream_.want_write();
 }
 

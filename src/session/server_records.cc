@@ -428,7 +428,8 @@ void SessionRecords::join(std::unique_ptr<ServerSession> server, const Image& im
     if ((*field)->tag == TagUnsent) unsent = (*field)->value;
   }
   host.adopt(std::move(server));
-  joined.stream_.attach(host.loop, host.buffers, joined);
+  joined.stream_.attach(host.loop, host.buffers, joined, &host.outbox);
+  joined.stream_.mark_in(joined.slot_->in_doubt);
   joined.stream_.keep_unsent(bytes_of(unsent));
   joined.slot_->state.store(static_cast<std::uint8_t>(joined.state_), std::memory_order_release);
   joined.slot_->transaction.store(static_cast<std::uint8_t>(joined.status_),

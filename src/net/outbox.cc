@@ -1,0 +1,45 @@
+#include "net/outbox.h"
+
+#include <utility>
+
+#include "net/stream.h"
+
+namespace doorman::net {
+
+std::byte* Outbox::room(Stream& stream, std::size_t size) {
+  if (used_ + size > kSize || letters_.size() == kLetters) flush();
+  const bool waits = stream.letter_ != 0;
+  if (waits && stream.letter_ != letters_.size()) flush(stream);  // others wrote meanwhile
+  std::byte* const place = bytes_.data() + used_;
+  if (stream.letter_ != 0) {
+    letters_.back().size += static_cast<std::uint32_t>(size);
+  } else {
+    letters_.push_back({.stream = &stream,
+                        .begin = static_cast<std::uint32_t>(used_),
+                        .size = static_cast<std::uint32_t>(size)});
+    stream.letter_ = static_cast<std::uint32_t>(letters_.size());
+    stream.mark(true);
+  }
+  used_ += size;
+  return place;
+}
+
+void Outbox::send(Letter& letter) {
+  Stream* const stream = std::exchange(letter.stream, nullptr);
+  if (stream == nullptr) return;
+  stream->letter_ = 0;
+  stream->send_put_off({bytes_.data() + letter.begin, letter.size});
+  stream->mark(false);
+}
+
+void Outbox::flush() {
+  for (Letter& letter : letters_) send(letter);
+  letters_.clear();
+  used_ = 0;
+}
+
+void Outbox::flush(Stream& stream) {
+  if (stream.letter_ != 0) send(letters_[stream.letter_ - 1]);
+}
+
+}  // namespace doorman::net

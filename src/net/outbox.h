@@ -1,0 +1,57 @@
+// Outbox: what the sessions of one turn write to their peers, sent together at its end.
+//
+// Each system call empties the processor's caches of our code, so a turn that reads, decides and
+// sends for one peer after the other meets cold code at each step. With the sends put off, all
+// sessions of a turn are served by the same warm code, and then all sends by the same warm kernel.
+// Only short writes wait here, as copies; longer ones go out at once, behind what waits for the
+// same peer. One thread only.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/bytes.h"
+
+struct iovec;
+
+namespace doorman::net {
+
+class Stream;
+
+class Outbox {
+ public:
+  static constexpr std::size_t kSize = std::size_t{32} * 1024;  // of all that waits
+  static constexpr std::size_t kLargest = 1024;                 // of one write that may wait
+  // Set in a stream's `doubt` while something of it waits.
+  static constexpr std::uint8_t kDoubt = 2;
+
+  Outbox() : bytes_(kSize) { letters_.reserve(kLetters); }
+  Outbox(const Outbox&) = delete;
+  Outbox& operator=(const Outbox&) = delete;
+
+  bool empty() const { return used_ == 0; }
+  // Room for `size` more bytes of `stream`, to be filled by the caller at once.
+  std::byte* room(Stream& stream, std::size_t size);
+  // Sends all; what a socket does not take waits in its stream.
+  void flush();
+  void flush(Stream& stream);
+
+ private:
+  static constexpr std::size_t kLetters = 256;
+  struct Letter {
+    Stream* stream;  // null: sent
+    std::uint32_t begin;
+    std::uint32_t size;
+  };
+  void send(Letter& letter);
+
+  std::vector<std::byte> bytes_;
+  std::size_t used_ = 0;
+  std::vector<Letter> letters_;
+};
+
+}  // namespace doorman::net
