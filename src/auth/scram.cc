@@ -43,6 +43,16 @@ Result<ScramVerifier> parse_verifier(std::string_view scram_secret_text) {
   return verifier;
 }
 
+void wipe(ScramKeys& keys) {
+  doorman::wipe(keys.client_key);
+  doorman::wipe(keys.server_key);
+}
+
+bool fits(const ScramKeys& keys, const ScramVerifier& verifier) {
+  return same_bytes(sha256(keys.client_key), verifier.stored_key) &&
+         same_bytes(keys.server_key, verifier.server_key);
+}
+
 std::string format_verifier(const ScramVerifier& verifier) {
   return fmt::format("{}${}:{}${}:{}", kScramName, verifier.iterations,
                      base64_encode(verifier.salt), base64_encode(verifier.stored_key),

@@ -18,6 +18,7 @@
 
 #include "auth/crypto.h"
 #include "base/result.h"
+#include "base/secret.h"
 
 namespace doorman::auth {
 
@@ -42,6 +43,11 @@ struct ScramKeys {
   std::array<std::byte, 32> client_key{};
   std::array<std::byte, 32> server_key{};
 };
+
+using doorman::wipe;
+void wipe(ScramKeys& keys);
+// Whether they are those of the password that the verifier was made from.
+bool fits(const ScramKeys& keys, const ScramVerifier& verifier);
 
 // "SCRAM-SHA-256$iterations:salt$stored:server", and back to exactly that text.
 Result<ScramVerifier> parse_verifier(std::string_view scram_secret_text);

@@ -140,6 +140,7 @@ class NoSlots final : public session::SlotSource {
  public:
   void lend_slots(std::vector<session::HotSlot*>& /*free*/) override {}
   bool owns(const session::HotSlot& /*slot*/) const override { return false; }
+  void erase(session::HotSlot& /*slot*/) override {}
 };
 
 }  // namespace
@@ -169,10 +170,12 @@ void CrashSafety::take_charge(const config::Settings& settings) {
       write_nothing(worker);
       return;
     }
-    worker.each_client([&](session::ClientSession& client) {
+    std::vector<const session::ClientSession*> clients;
+    worker.each_client([&](const session::ClientSession& client) {
       if (client.state() == session::ClientState::Closing) return;
-      if (client.part() != nullptr && !client.logging_in()) worker.live->logged_in(client);
+      if (client.part() != nullptr && !client.logging_in()) clients.push_back(&client);
     });
+    live_[static_cast<std::size_t>(worker.worker)]->adopt(clients);
   });
   if (wanted) return;
   live_.clear();

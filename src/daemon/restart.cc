@@ -123,6 +123,7 @@ Result<Parcel> pack(Daemon& daemon) {
       const auto index = static_cast<std::size_t>(worker.worker);
       lanes[index] = save_sessions(worker);
       if (auto memory = handoff::memory_of(lanes[index].records)) memories[index] = memory.take();
+      std::string().swap(lanes[index].records);
     });
     IntoParcel into(parcel.fds);
     handoff::Vault vault(1, into);
@@ -345,6 +346,7 @@ Result<> Parked::build(Daemon& daemon) {
 }
 
 void Parked::drop() {
+  for (const UniqueFd& each : lanes_) handoff::wipe_memory(each.get());
   for (const std::string& each : names_) notifier_.remove(each);
   vault_.drop();
 }

@@ -217,6 +217,7 @@ void Successor::take_late(Message message) {
   if (!records) return;
   std::size_t next = 1;
   auto pieces = read_lane(records->text(), &message.fds, next);
+  handoff::wipe_memory(message.fds.front().get());
   if (!pieces) return;
   daemon_.visit_worker(next_worker_++ % daemon_.workers().size(), [&](Worker& worker) {
     const Built built = build_sessions(worker, pieces.take());

@@ -22,6 +22,25 @@ using handoff::MessageKind;
 using handoff::Midwife;
 using handoff::reached;
 
+namespace {
+
+// Records are of no use when the other process has read them, or never will.
+class WipedLater {
+ public:
+  explicit WipedLater(std::vector<int> fds) : fds_(std::move(fds)) {}
+  ~WipedLater() {
+    for (const int each : fds_) handoff::wipe_memory(each);
+  }
+  WipedLater(const WipedLater&) = delete;
+  WipedLater& operator=(const WipedLater&) = delete;
+  void add(int fd) { fds_.push_back(fd); }
+
+ private:
+  std::vector<int> fds_;
+};
+
+}  // namespace
+
 Upgrade::Upgrade(Daemon& daemon, handoff::Program program)
     : daemon_(daemon),
       program_(std::move(program)),
@@ -119,6 +138,7 @@ Result<> Upgrade::rehearse() {
     }
   });
   const UniqueFd memory = TRY(handoff::memory_of(lane.records));
+  const WipedLater wiped({memory.get()});
   const int fds[] = {memory.get()};
   if (auto sent = channel_.send(MessageKind::Rehearse, {}, fds, by); !sent) {
     return explained(sent.take_error());
@@ -185,7 +205,10 @@ Result<> Upgrade::give_all(Halt& halt, Instant began) {
     const auto index = static_cast<std::size_t>(worker.worker);
     lanes_[index] = save_sessions(worker);
     if (auto memory = handoff::memory_of(lanes_[index].records)) memories[index] = memory.take();
+    std::string().swap(lanes_[index].records);
   });
+  WipedLater wiped({});
+  for (const UniqueFd& each : memories) wiped.add(each.get());
 
   ProcessRecord process = daemon_.describe();
   process.lanes = lanes_.size();

@@ -13,6 +13,8 @@
 
 #include "base/bytes.h"
 #include "base/record.h"
+#include "base/secret.h"
+#include "base/secret_memory.h"
 #include "base/text.h"
 
 namespace doorman::handoff {
@@ -126,26 +128,50 @@ Result<Message> Channel::expect(MessageKind kind, Instant by) {
   return Error{ErrorCode::Protocol, "it speaks another language"};
 }
 
+namespace {
+
+std::size_t size_of(int fd) {
+  struct stat status {};
+  return ::fstat(fd, &status) == 0 ? static_cast<std::size_t>(status.st_size) : 0;
+}
+
+// Not in core dumps. Null: there is nothing, or it cannot be mapped.
+std::byte* map(int fd, std::size_t size, int protection) {
+  if (size == 0) return nullptr;
+  void* memory = ::mmap(nullptr, size, protection, MAP_SHARED, fd, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  protect_memory(memory, size);
+  return static_cast<std::byte*>(memory);
+}
+
+}  // namespace
+
 Result<UniqueFd> memory_of(std::string_view text) {
-  UniqueFd fd(::memfd_create("pg_doorman.handoff", MFD_CLOEXEC));
+  UniqueFd fd(::memfd_create("pg_doorman.handoff", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return lost("memfd_create: " + errno_text(errno));
   while (!text.empty()) {
     const ssize_t written = ::write(fd.get(), text.data(), text.size());
     if (written < 0) return lost("cannot write to memory: " + errno_text(errno));
     text.remove_prefix(static_cast<std::size_t>(written));
   }
+  // Not against writing: it is wiped.
+  ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
   return fd;
 }
 
+void wipe_memory(int fd) {
+  const std::size_t size = size_of(fd);
+  std::byte* memory = map(fd, size, PROT_READ | PROT_WRITE);
+  if (memory == nullptr) return;
+  wipe(std::span(memory, size));
+  ::munmap(memory, size);
+}
+
 Result<Mapped> Mapped::of(int fd) {
-  struct stat status {};
-  if (::fstat(fd, &status) != 0) return lost("fstat: " + errno_text(errno));
-  const auto size = static_cast<std::size_t>(status.st_size);
-  if (size == 0) return Mapped(nullptr, 0);
-  void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
-  if (data == MAP_FAILED) return lost("mmap: " + errno_text(errno));
-  ::madvise(data, size, MADV_DONTDUMP);
-  return Mapped(static_cast<const char*>(data), size);
+  const std::size_t size = size_of(fd);
+  const std::byte* memory = map(fd, size, PROT_READ);
+  if (memory == nullptr && size > 0) return lost("mmap: " + errno_text(errno));
+  return Mapped(reinterpret_cast<const char*>(memory), size);
 }
 
 Mapped::Mapped(Mapped&& other) noexcept

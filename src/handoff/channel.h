@@ -77,8 +77,10 @@ class Channel {
   int abort_ = -1;
 };
 
-// A memfd that holds `text`.
+// A memfd that holds `text`, of a size that nobody can change.
 Result<UniqueFd> memory_of(std::string_view text);
+// Overwrites it, for all who have it.
+void wipe_memory(int fd);
 // What a memfd holds, mapped for reading while this lives.
 class Mapped {
  public:

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/record.h"
 #include "base/secret.h"
+#include "base/secret_memory.h"
 #include "base/text.h"
 #include "handoff/fd_store.h"
 
@@ -99,16 +100,12 @@ std::string Journal::name() const {
 
 namespace {
 
-// Not in core dumps and not in swap: the second needs a limit that allows it.
 Result<std::byte*> map(int fd) {
   void* memory = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
   if (memory == MAP_FAILED) {
     return Error{ErrorCode::System, "cannot map a journal: " + errno_text(errno)};
   }
-  ::madvise(memory, kSize, MADV_DONTDUMP);
-  if (::mlock2(memory, kSize, MLOCK_ONFAULT) != 0) {
-    log(LogLevel::Debug, "the journal may be swapped out: mlock2: {}", errno_text(errno));
-  }
+  protect_memory(memory, kSize);
   return static_cast<std::byte*>(memory);
 }
 
@@ -215,6 +212,7 @@ HotSlot* Journal::write_new(Kind kind, std::uint64_t id, std::string_view body) 
 }
 
 void Journal::forget(HotSlot& slot) {
+  erase(slot);
   session::clear(slot);
   const std::lock_guard lock(mutex_);
   free_.push_back(&slot);
@@ -261,7 +259,7 @@ bool Journal::write(HotSlot& slot, Kind kind, std::uint64_t id, std::string_view
                           .sum = checksum(body),
                           .unused = 0},
                          body);
-  if (at) slot.record.store(*at, std::memory_order_release);
+  if (at) wipe_chain(slot.record.exchange(*at, std::memory_order_acq_rel), id);
   return at.has_value();
 }
 
@@ -357,6 +355,24 @@ Result<std::optional<Kept>> Journal::read(std::size_t index) const {
 
 // ---- Garbage ----------------------------------------------------------------------------------
 
+void Journal::erase(HotSlot& slot) {
+  if (!owns(slot)) return;
+  const std::lock_guard lock(mutex_);
+  wipe_chain(slot.record.exchange(0, std::memory_order_acq_rel),
+             slot.session_id.load(std::memory_order_relaxed));
+}
+
+// With the mutex held. A slot that was damaged may name another session's records.
+void Journal::wipe_chain(std::uint64_t at, std::uint64_t session) {
+  for (std::size_t i = 0; at != 0 && i <= kMostChanges; ++i) {
+    auto record = read_head(at);
+    if (!record || record->id != session) return;
+    std::byte* body = memory_ + kRecordsAt + at + sizeof(RecordHead);
+    doorman::wipe(std::span(body, record->size));
+    at = record->previous;
+  }
+}
+
 std::uint64_t Journal::live_bytes() const {
   std::uint64_t sum = 0;
   const std::uint64_t lent = slots();
@@ -443,7 +459,9 @@ void Journal::compact() {
     if (at == 0 || !reaches(at, old)) continue;
     const auto copied = copy_chain(at);
     all = all && copied;
-    if (copied) slot->record.compare_exchange_strong(at, *copied, std::memory_order_acq_rel);
+    if (copied && !slot->record.compare_exchange_strong(at, *copied, std::memory_order_acq_rel)) {
+      if (auto record = read_head(*copied)) wipe_chain(*copied, record->id);  // it has ended
+    }
   }
   if (all) erase_half(old);
 }

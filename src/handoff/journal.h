@@ -9,7 +9,8 @@
 // Records are in one half of their room. When half of them is garbage, those that slots name are
 // copied to the other half. docs/HANDOFF.md has the format. A reader distrusts all of it.
 //
-// Records hold cancel keys: the memory is never written to disk or into a core dump, and is wiped.
+// Records hold keys: the memory is never written to disk or into a core dump, and a record is wiped
+// when no slot names it any more.
 // Any thread; the mutex is taken when a record is written, which no query does.
 #pragma once
 
@@ -89,6 +90,8 @@ class Journal final : public session::SlotSource {
   // What is no session: a slot of its own. Null: there is no room.
   session::HotSlot* write_new(Kind kind, std::uint64_t id, std::string_view body);
   void forget(session::HotSlot& slot);  // one of write_new()
+  // Wipes what is written of a session, and leaves its slot without a record.
+  void erase(session::HotSlot& slot) override;
   // What hangs on `from` hangs on `to` from now on, and `from` is free.
   void move(session::HotSlot& from, session::HotSlot& to);
   bool owns(const session::HotSlot& slot) const override;
@@ -104,6 +107,7 @@ class Journal final : public session::SlotSource {
   // ---- For who reads
   Phase phase() const;
   std::size_t slots() const;  // each up to here may be in use
+  session::HotSlot* slot_at(std::size_t index) const;
   // nullopt: nothing there. Error: damaged.
   Result<std::optional<Kept>> read(std::size_t slot) const;
   std::uint64_t first_free_id() const;
@@ -130,13 +134,13 @@ class Journal final : public session::SlotSource {
 
   Journal(std::uint32_t number, UniqueFd fd, std::byte* memory);
   Head& head() const;
-  session::HotSlot* slot_at(std::size_t index) const;
   std::optional<std::uint64_t> append(const RecordHead& head, std::string_view body);
   Result<RecordHead> read_head(std::uint64_t at) const;
   Result<JournalRecord> read_record(std::uint64_t at, std::uint64_t& previous) const;
   std::uint64_t live_bytes() const;
   bool reaches(std::uint64_t at, std::uint32_t half) const;
   std::optional<std::uint64_t> copy_chain(std::uint64_t at);
+  void wipe_chain(std::uint64_t at, std::uint64_t session);
   void compact();
   void erase_half(std::uint32_t half);
   session::HotSlot* take_slot();

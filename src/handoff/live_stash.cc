@@ -74,7 +74,16 @@ void LiveStash::write(const ClientSession& client) {
 void LiveStash::logged_in(const ClientSession& client) {
   stash_.journal().use_ids_from(client.id() + 1);
   write(client);
-  keep_socket(client);
+  const ClientSession* one = &client;
+  vault({&one, 1});
+}
+
+void LiveStash::adopt(std::span<const ClientSession* const> clients) {
+  for (const ClientSession* each : clients) {
+    stash_.journal().use_ids_from(each->id() + 1);
+    write(*each);
+  }
+  vault(clients);
 }
 
 void LiveStash::changed(const ClientSession& client) {
@@ -127,19 +136,40 @@ void LiveStash::channels_removed(const ClientSession& client, const session::Cha
 
 // At once, not with others at the end of the turn: what a client has been told of its login it may
 // rely on.
-void LiveStash::keep_socket(const ClientSession& client) {
+void LiveStash::vault(std::span<const ClientSession* const> clients) {
   if (!keeps_sockets_) return;
-  const Socket socket{.id = client.id(), .fd = client.fd()};
-  if (stash_.vault().put({&socket, 1}) == 1) {
-    client.slot().vaulted.store(1, std::memory_order_release);
-    return;
+  std::vector<Socket> sockets;
+  sockets.reserve(clients.size());
+  for (const ClientSession* each : clients) sockets.push_back({.id = each->id(), .fd = each->fd()});
+  const std::size_t kept = stash_.vault().put(sockets);
+  for (const ClientSession* each : clients.first(kept)) {
+    each->slot().vaulted.store(1, std::memory_order_release);
   }
-  not_kept_.fetch_add(1, std::memory_order_relaxed);
+  if (kept == clients.size()) return;
+  for (const ClientSession* each : clients.subspan(kept)) waiting_.push_back(each->id());
+  not_kept_.store(waiting_.size(), std::memory_order_relaxed);
   if (host_.now() < warn_next_) return;
   warn_next_ = host_.now() + kBetweenWarnings;
   log(LogLevel::Warning,
-      "clients are not crash-safe, since the kernel keeps no more sockets in flight for this user: "
-      "raise LimitNOFILE");
+      "{} clients are not crash-safe, since the kernel keeps no more sockets in flight for this "
+      "user: raise LimitNOFILE",
+      waiting_.size());
+}
+
+void LiveStash::try_again(Instant now) {
+  if (waiting_.empty() || !keeps_sockets_ || now < try_next_) return;
+  try_next_ = now + kBetweenTries;
+  bool room = true;
+  std::erase_if(waiting_, [&](std::uint64_t id) {
+    const ClientSession* client = host_.find_client(id);
+    if (client == nullptr || client->state() == session::ClientState::Closing) return true;
+    if (!room) return false;
+    const Socket socket{.id = id, .fd = client->fd()};
+    room = stash_.vault().put({&socket, 1}) == 1;
+    if (room) client->slot().vaulted.store(1, std::memory_order_release);
+    return room;
+  });
+  not_kept_.store(waiting_.size(), std::memory_order_relaxed);
 }
 
 // A client that has closed its side reads no more. Others get some time to read what was said last.
@@ -157,6 +187,7 @@ void LiveStash::ended(UniqueFd fd) {
 }
 
 void LiveStash::tick(Instant now) {
+  try_again(now);
   std::erase_if(endings_, [now](const Ending& each) {
     if (now - each.since < kTimeToRead && !is_over(each.fd.get())) return false;
     end_connection(each.fd.get());

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -56,7 +57,11 @@ class LiveStash final : public session::Live {
   // Sockets are kept, or not: another process has the vault. On the host's thread, or at rest.
   void keep_sockets(bool keep) { keeps_sockets_ = keep; }
 
-  // Any thread. Clients that end with the process, since the kernel took no copy of their socket.
+  // Clients that were there before this was, as by logged_in() for each, at a fraction of its cost.
+  void adopt(std::span<const session::ClientSession* const> clients);
+
+  // Any thread. How many clients end with the process, since the kernel has taken no copy of their
+  // socket. They are tried again now and then: others may have left.
   std::uint64_t not_kept() const { return not_kept_.load(std::memory_order_relaxed); }
 
  private:
@@ -65,16 +70,20 @@ class LiveStash final : public session::Live {
     Instant since;
   };
   static constexpr std::size_t kMostEndings = 1000;
+  static constexpr Duration kBetweenTries = std::chrono::seconds(1);
 
   void add(session::HotSlot& slot, Kind kind, std::string_view body);
   void write(const session::ClientSession& client);
-  void keep_socket(const session::ClientSession& client);
+  void vault(std::span<const session::ClientSession* const> clients);
+  void try_again(Instant now);
 
   Stash& stash_;
   KeptStatements& statements_;
   session::Host& host_;
   std::vector<Ending> endings_;
+  std::vector<std::uint64_t> waiting_;  // clients that the kernel had no room for
   std::atomic<std::uint64_t> not_kept_ = 0;
+  Instant try_next_{};
   Instant warn_next_{};
   bool keeps_sockets_ = true;
 };

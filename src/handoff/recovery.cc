@@ -35,7 +35,7 @@ class Recovery {
   session::Host& next_host() { return *hosts_[next_++ % hosts_.size()]; }
   Result<> build(Kept& kept, UniqueFd fd, bool in_vault);
   void done_with(HotSlot& slot) {
-    if (then_ == ThisStash::GoesOn) session::clear(slot);
+    if (then_ == ThisStash::GoesOn) reader_.forget(slot);
   }
   void end(UniqueFd fd, Fate fate);
 
@@ -176,13 +176,14 @@ Recovered recover(StashReader& reader, KeptStatements& statements,
       statements.known(*statement, *kept.slot);
       alive.push_back(statement.take());
     } else if (then == ThisStash::GoesOn) {
-      session::clear(*kept.slot);
+      reader.forget(*kept.slot);
     }
   });
   reader.each(Kind::Server, [&](Kept& kept) { recovery.add_server(kept); });
   reader.each(Kind::Client, [&](Kept& kept) { recovery.client(kept); });
   reader.each(Kind::Server, [&](Kept& kept) { recovery.server(kept); });
   reader.end_unclaimed();
+  if (then == ThisStash::GoesOn) reader.forget_damaged();
   return recovery.outcome();
 }
 

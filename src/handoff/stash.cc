@@ -243,6 +243,9 @@ void Stash::tidy(const Vault::Alive& alive, std::size_t clients) {
   const std::size_t garbage = sockets > clients ? sockets - clients : 0;
   if (garbage > std::max(clients, kWorthTidying)) tidying_ = true;
   if (garbage * 8 < sockets || garbage < kWorthTidying / 4) tidying_ = false;
+  // There are clients that find no room.
+  const std::uint64_t refused = vault_->refused();
+  if (std::exchange(refused_before_, refused) != refused && garbage > 0) tidying_ = true;
   if (tidying_) vault_->tidy(alive, kMessagesAtOnce);
 }
 
@@ -255,7 +258,7 @@ Result<> StashReader::read() {
   for (std::size_t i = 0; i < journal.slots(); ++i) {
     auto kept = journal.read(i);
     if (!kept) {
-      ++damaged_;
+      damaged_.push_back(i);
       log(LogLevel::Warning, "the stash has a record that cannot be used: {}",
           kept.error().message);
     } else if (*kept) {
@@ -286,6 +289,15 @@ UniqueFd StashReader::claim(std::uint64_t id) {
 bool StashReader::is_kept(std::uint64_t id) const {
   const auto found = sockets_.find(id);
   return found != sockets_.end() && found->second.kept;
+}
+
+void StashReader::forget(session::HotSlot& slot) {
+  stash_.journal().erase(slot);
+  session::clear(slot);
+}
+
+void StashReader::forget_damaged() {
+  for (const std::size_t each : damaged_) forget(*stash_.journal().slot_at(each));
 }
 
 std::vector<std::uint64_t> StashReader::unclaimed() const {

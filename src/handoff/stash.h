@@ -92,6 +92,7 @@ class Stash {
   std::unique_ptr<Journal> stop_journal_;  // written by this process at its stop
   std::unique_ptr<Vault> stop_vault_;      // of the stop: written, or read
   bool tidying_ = false;
+  std::uint64_t refused_before_ = 0;
 };
 
 class StashReader {
@@ -107,7 +108,7 @@ class StashReader {
   // Written at a stop, and nothing has happened since; else the process has died while it ran.
   bool exact() const { return exact_; }
   // Records that could not be read, each of one session.
-  std::size_t damaged() const { return damaged_; }
+  std::size_t damaged() const { return damaged_.size(); }
 
   template <class Visit>
   void each(Kind kind, Visit visit) {
@@ -125,6 +126,9 @@ class StashReader {
   // The vault that goes on has the session's socket. Ask before claim().
   bool is_kept(std::uint64_t id) const;
   std::vector<std::uint64_t> unclaimed() const;
+  // What was read of that session is wiped: it has another slot by now, or is over.
+  void forget(session::HotSlot& slot);
+  void forget_damaged();  // the sessions of such records are lost
   // Ends the connections that nobody claimed. Not at an upgrade: some may live on in the process
   // that is still there. Without this they are closed here and stay in the vault.
   void end_unclaimed();
@@ -139,7 +143,7 @@ class StashReader {
   Stash& stash_;
   const ItsVault then_;
   bool exact_ = false;
-  std::size_t damaged_ = 0;
+  std::vector<std::size_t> damaged_;  // their slots
   std::uint64_t first_free_id_ = 1;
   std::vector<Kept> kept_;
   std::unordered_map<std::uint64_t, Found> sockets_;

@@ -1,5 +1,7 @@
 #include "handoff/vault.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -19,6 +21,8 @@ constexpr std::size_t kHeadSize = 8;
 constexpr std::size_t kMostBytes = kHeadSize + Vault::kMostPerMessage * 8;
 // So many at once are a message of their own: they would fill the first pair soon.
 constexpr std::size_t kMany = 128;
+// So many in the first pair: there will soon be a batch, which needs a second one.
+constexpr std::size_t kSoonABatch = 64;
 
 std::string text_for(std::span<const Socket> sockets) {
   std::string text;
@@ -66,6 +70,21 @@ void Vault::give_back(Pair& pair) {
   store_.drop(name_of(pair, 'w'));
   pair.in.reset();
   pair.out.reset();
+}
+
+bool Vault::is_filling(const Pair& pair) {
+  int queued = 0;
+  int room = 0;
+  socklen_t size = sizeof room;
+  return ::ioctl(pair.in.get(), SIOCOUTQ, &queued) == 0 &&
+         ::getsockopt(pair.in.get(), SOL_SOCKET, SO_SNDBUF, &room, &size) == 0 &&
+         queued > room / 4 * 3;
+}
+
+// Whether an empty pair behind that one will be wanted soon.
+bool Vault::needs_spare(std::size_t before) const {
+  const Pair& pair = pairs_[before];
+  return before == 0 ? pair.sockets >= kSoonABatch : pair.messages > 0 && is_filling(pair);
 }
 
 Result<> Vault::add_end(const std::string& name, UniqueFd fd) {
@@ -151,7 +170,10 @@ bool Vault::send(Pair& pair, std::span<const Socket> sockets) {
 // Into any pair but the first, or into a new one. False with errno: there is no room at all.
 bool Vault::send_anywhere(std::span<const Socket> sockets) {
   for (std::size_t i = 1; i < pairs_.size(); ++i) {
-    if (send(pairs_[i], sockets)) return true;
+    if (send(pairs_[i], sockets)) {
+      if (i + 1 == pairs_.size() && needs_spare(i)) add_pair();
+      return true;
+    }
     if (errno != EAGAIN && errno != ENOBUFS) return false;
   }
   Pair* added = add_pair();
@@ -206,11 +228,14 @@ void Vault::take_first(Pair& pair, std::size_t sockets) {
 
 // The oldest messages of a pair, as many as fit into one and without what is not alive, become one:
 // of another pair if `place` is the first, else the pair's youngest. Returns how many there were.
-// For a moment their sockets are in flight twice; where the limit does not allow that they stay.
+// For a moment their sockets are in flight twice. Where the limit does not allow that, the oldest
+// is taken out before what is alive of it is put in again: who is killed between the two calls
+// loses it.
 std::size_t Vault::condense(std::size_t place, const Alive& alive, std::size_t most) {
   std::vector<Socket> sockets;
   std::vector<UniqueFd> copies;
   std::vector<std::size_t> counts;
+  std::size_t alive_in_first = 0;
   set_peek_offset(pairs_[place].out.get(), 0);
   Message message;
   int got = 0;
@@ -225,13 +250,20 @@ std::size_t Vault::condense(std::size_t place, const Alive& alive, std::size_t m
       sockets.resize(before);
       break;
     }
+    if (counts.empty()) alive_in_first = sockets.size();
     counts.push_back(message.ids.size());
     for (UniqueFd& each : message.fds) copies.push_back(std::move(each));
   }
   set_peek_offset(pairs_[place].out.get(), -1);
   if (!sockets.empty()) {
     const bool sent = place > 0 && send(pairs_[place], sockets);
-    if (!sent && !send_anywhere(sockets)) return 0;
+    if (!sent && !send_anywhere(sockets)) {
+      if (errno != ETOOMANYREFS || counts.empty()) return 0;
+      take_first(pairs_[place], counts.front());
+      const auto first = std::span(sockets).first(alive_in_first);
+      if (!first.empty() && !send(pairs_[place], first)) refused_ += first.size();
+      return 1;
+    }
   }
   for (const std::size_t count : counts) take_first(pairs_[place], count);
   return counts.size();
@@ -250,8 +282,7 @@ bool Vault::send_small(std::span<const Socket> sockets) {
 
 void Vault::prepare() {
   const std::lock_guard lock(mutex_);
-  while (pairs_.size() < 2 && add_pair() != nullptr) {
-  }
+  if (pairs_.empty()) add_pair();
 }
 
 std::size_t Vault::put(std::span<const Socket> sockets) {
@@ -265,6 +296,7 @@ std::size_t Vault::put(std::span<const Socket> sockets) {
     done += some.size();
   }
   refused_ += sockets.size() - done;
+  if (pairs_.size() == 1 && needs_spare(0)) add_pair();
   return done;
 }
 
@@ -328,10 +360,13 @@ void Vault::tidy(const Alive& alive, std::size_t messages) {
     ++tidy_at_;
     if (tidy_at_ < pairs_.size()) tidy_left_ = pairs_[tidy_at_].messages;
   }
-  for (std::size_t i = 2; i < pairs_.size(); ++i) {
-    if (pairs_[i].messages == 0) give_back(pairs_[i]);
+  for (std::size_t i = pairs_.size(); i-- > 1;) {
+    const bool spare = i + 1 == pairs_.size() && needs_spare(i - 1);
+    if (pairs_[i].messages == 0 && !spare) {
+      give_back(pairs_[i]);
+      pairs_.erase(pairs_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
   }
-  std::erase_if(pairs_, [](const Pair& each) { return !each.in; });
 }
 
 std::size_t Vault::sockets() const {

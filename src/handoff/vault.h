@@ -49,7 +49,9 @@ class Vault {
 
   // Looks what is in its pairs: another process has put it there.
   void count();
-  // Makes the first pairs, so that they are kept before anything is in them.
+  // Makes the first pair, so that it is kept before anything is in it. Others are made when they
+  // are soon needed, for the same reason: what is in a pair that nobody keeps dies with the
+  // process.
   void prepare();
   // How many were put in, from the first on. Fewer than all: the kernel has no room for more.
   std::size_t put(std::span<const Socket> sockets);
@@ -87,6 +89,8 @@ class Vault {
   static int peek(const Pair& pair, Message& message);
   static void take_first(Pair& pair, std::size_t sockets);
   void give_back(Pair& pair);
+  static bool is_filling(const Pair& pair);
+  bool needs_spare(std::size_t before) const;
 
   const std::uint32_t number_;
   FdStore& store_;

@@ -2,18 +2,20 @@
 
 #include "auth/crypto.h"
 #include "base/bytes.h"
+#include "base/secret.h"
 
 namespace doorman::session {
 
 std::string CancelKeys::issue(const CancelTarget& target, std::size_t secret_size) {
-  const std::string secret = auth::random_bytes(secret_size);
+  std::string secret = auth::random_bytes(secret_size);
+  const WipeAtEnd wiped(secret);
   const std::lock_guard lock(mutex_);
   std::uint32_t process_id = 0;
   do {
     process_id = read_u32(bytes_of(auth::random_bytes(sizeof process_id)).data());
     process_id &= 0x7fff'ffffU;  // drivers take it for a signed number
   } while (process_id == 0 || entries_.contains(process_id));
-  entries_.emplace(process_id, Entry{.secret = secret, .target = target});
+  entries_.emplace(process_id, Entry{.secret = SecretText(secret), .target = target});
   std::string key;
   append_u32(key, process_id);
   return key + secret;
@@ -30,7 +32,7 @@ bool CancelKeys::restore(std::string_view key, const CancelTarget& target) {
   const std::lock_guard lock(mutex_);
   Entry& entry = entries_[read_u32(bytes_of(key).data())];
   const bool wanted = entry.wanted;
-  entry = {.secret = std::string(key.substr(4)), .target = target};
+  entry = {.secret = SecretText(key.substr(4)), .target = target};
   return wanted;
 }
 
@@ -64,7 +66,7 @@ std::string CancelKeys::key_of(std::uint32_t process_id) const {
   if (found == entries_.end()) return {};
   std::string key;
   append_u32(key, process_id);
-  return key + found->second.secret;
+  return key.append(found->second.secret);
 }
 
 std::size_t CancelKeys::size() const {

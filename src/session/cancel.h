@@ -11,6 +11,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/secret_memory.h"
+
 namespace doorman::session {
 
 struct CancelTarget {
@@ -37,13 +39,15 @@ class CancelKeys {
 
  private:
   struct Entry {
-    std::string secret;
+    SecretText secret;
     CancelTarget target;
     bool departed = false;
     bool wanted = false;
   };
   mutable std::mutex mutex_;
-  std::unordered_map<std::uint32_t, Entry> entries_;
+  std::unordered_map<std::uint32_t, Entry, std::hash<std::uint32_t>, std::equal_to<>,
+                     SecretAllocator<std::pair<const std::uint32_t, Entry>>>
+      entries_;
 };
 
 }  // namespace doorman::session

@@ -38,8 +38,10 @@ HotSlot& HotSlots::take(std::uint64_t session_id, bool is_server) {
 void HotSlots::give_back(HotSlot& slot) {
   CHECK(used_ > 0);
   --used_;
+  const bool owned = source_ != nullptr && source_->owns(slot);
+  if (owned) source_->erase(slot);
   clear(slot);
-  if (source_ == nullptr || source_->owns(slot)) free_.push_back(&slot);
+  if (source_ == nullptr || owned) free_.push_back(&slot);
 }
 
 }  // namespace doorman::session

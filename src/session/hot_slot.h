@@ -47,6 +47,8 @@ class SlotSource {
   // Adds some free slots to `free`, or none when there are none left.
   virtual void lend_slots(std::vector<HotSlot*>& free) = 0;
   virtual bool owns(const HotSlot& slot) const = 0;
+  // What is written about the session of a slot that it owns: it is over.
+  virtual void erase(HotSlot& slot) = 0;
 
  protected:
   ~SlotSource() = default;

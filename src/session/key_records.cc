@@ -12,17 +12,6 @@ namespace {
 // Never use a number again for something else.
 enum Tag : std::uint16_t { TagUser = 1, TagClientKey = 2, TagServerKey = 3 };
 
-void wipe_both(auth::ScramKeys& keys) {
-  wipe(keys.client_key);
-  wipe(keys.server_key);
-}
-
-// Whether they are those of the password that the verifier was made from.
-bool fits(const auth::ScramKeys& keys, const auth::ScramVerifier& verifier) {
-  return auth::same_bytes(auth::sha256(keys.client_key), verifier.stored_key) &&
-         auth::same_bytes(keys.server_key, verifier.server_key);
-}
-
 bool load_key(std::string_view from, auth::Key& key) {
   if (from.size() != key.size()) return false;
   std::memcpy(key.data(), from.data(), key.size());
@@ -34,17 +23,18 @@ bool load_key(std::string_view from, auth::Key& key) {
 std::string save_keys(PasswordWork& passwords, const std::string& user) {
   auto keys = passwords.keys(user);
   if (!keys) return {};
+  const WipeAtEnd wiped(*keys);
   RecordWriter out;
   out.text(TagUser, user);
   out.bytes(TagClientKey, keys->client_key);
   out.bytes(TagServerKey, keys->server_key);
-  wipe_both(*keys);
   return out.take();
 }
 
 void load_keys(PasswordWork& passwords, const auth::Users& users, std::string_view record) {
   std::string user;
   auth::ScramKeys keys;
+  const WipeAtEnd wiped(keys);
   bool whole = true;
   RecordReader reader(record);
   for (auto field = reader.next(); field && *field; field = reader.next()) {
@@ -53,12 +43,11 @@ void load_keys(PasswordWork& passwords, const auth::Users& users, std::string_vi
     if ((*field)->tag == TagClientKey) whole = whole && load_key(value, keys.client_key);
     if ((*field)->tag == TagServerKey) whole = whole && load_key(value, keys.server_key);
   }
-  const auth::Secret* secret = whole ? users.find(user) : nullptr;
-  if (secret != nullptr && secret->kind == auth::Secret::Kind::Scram) {
-    auto verifier = auth::parse_verifier(secret->text);
-    if (verifier && fits(keys, *verifier)) passwords.remember_keys(user, keys);
-  }
-  wipe_both(keys);
+  if (!whole || passwords.has_keys(user, keys)) return;
+  const auth::Secret* secret = users.find(user);
+  if (secret == nullptr || secret->kind != auth::Secret::Kind::Scram) return;
+  auto verifier = auth::parse_verifier(secret->text);
+  if (verifier && auth::fits(keys, *verifier)) passwords.remember_keys(user, keys);
 }
 
 }  // namespace doorman::session

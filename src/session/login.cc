@@ -4,6 +4,7 @@
 
 #include "auth/crypto.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "session/cancel.h"
 #include "session/client.h"
 #include "session/live.h"
@@ -331,7 +332,9 @@ void Login::sasl_final(Bytes body) {
   client_.send(wire::authentication(kSaslFinal, *proof));
   if (client_.state() == ClientState::Closing) return;
   if (secret_.kind == auth::Secret::Kind::Scram) {
-    client_.host().shared.passwords.remember_keys(user_, scram_->keys());
+    auth::ScramKeys keys = scram_->keys();
+    const WipeAtEnd wiped(keys);
+    client_.host().shared.passwords.remember_keys(user_, keys);
   }
   authenticated();
 }
@@ -483,8 +486,9 @@ void Login::send_welcome() {
     const std::string* own = client_.parameters()->find(each.name);
     out += wire::parameter_status(each.name, own != nullptr ? *own : each.value);
   }
-  const std::string key = host.shared.cancel_keys.issue(
-      {.worker = host.worker, .client = client_.id()}, minor_ >= 2 ? kLongSecret : 4);
+  std::string key = host.shared.cancel_keys.issue({.worker = host.worker, .client = client_.id()},
+                                                  minor_ >= 2 ? kLongSecret : 4);
+  const WipeAtEnd wiped(key);
   client_.set_process_id(read_u32(bytes_of(key).data()));
   out += wire::backend_key_data(key);
   const std::string& notice = host.settings().login_notify_message;

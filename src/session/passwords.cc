@@ -81,6 +81,13 @@ std::optional<auth::ScramKeys> PasswordWork::keys(const std::string& user) {
   return found->second;
 }
 
+bool PasswordWork::has_keys(const std::string& user, const auth::ScramKeys& keys) {
+  const std::lock_guard lock(mutex_);
+  const auto found = keys_.find(user);
+  return found != keys_.end() && auth::same_bytes(found->second.client_key, keys.client_key) &&
+         auth::same_bytes(found->second.server_key, keys.server_key);
+}
+
 auth::ScramVerifier PasswordWork::mock_verifier(std::string_view user, int iterations) const {
   return auth::mock_verifier(user, mock_nonce_, iterations);
 }

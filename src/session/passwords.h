@@ -15,6 +15,7 @@
 
 #include "auth/scram.h"
 #include "base/helper_threads.h"
+#include "base/secret_memory.h"
 
 namespace doorman::session {
 
@@ -39,6 +40,7 @@ class PasswordWork {
   // What a client proved at its login, for being that client towards a server with the same secret.
   void remember_keys(const std::string& user, const auth::ScramKeys& keys);
   std::optional<auth::ScramKeys> keys(const std::string& user);
+  bool has_keys(const std::string& user, const auth::ScramKeys& keys);
 
   auth::ScramVerifier mock_verifier(std::string_view user, int iterations) const;
 
@@ -48,14 +50,17 @@ class PasswordWork {
     std::string password;
     auth::ScramVerifier verifier;
   };
+  template <class T>
+  using OfNames = std::unordered_map<std::string, T, std::hash<std::string>, std::equal_to<>,
+                                     SecretAllocator<std::pair<const std::string, T>>>;
   static std::string salted_name(std::string_view password, std::string_view salt, int iterations);
 
   HelperThreads& helpers_;
   std::array<std::byte, 32> mock_nonce_{};
   std::mutex mutex_;
-  std::unordered_map<std::string, Derived> verifiers_;
-  std::unordered_map<std::string, Key> salted_;
-  std::unordered_map<std::string, auth::ScramKeys> keys_;
+  OfNames<Derived> verifiers_;
+  OfNames<Key> salted_;
+  OfNames<auth::ScramKeys> keys_;
 };
 
 }  // namespace doorman::session

@@ -81,7 +81,7 @@ void ServerSession::enter(ServerState next) {
 }
 
 std::uint32_t ServerSession::backend_pid() const {
-  return cancel_key_.size() < 4 ? 0 : read_u32(bytes_of(cancel_key_).data());
+  return cancel_key_.size() < 4 ? 0 : read_u32(bytes_of(text_of(cancel_key_)).data());
 }
 
 // The first ReadyForQuery.
@@ -439,7 +439,7 @@ void ServerSession::orphan_is_quiet() {
 void ServerSession::request_cancel() {
   if (cancel_key_.empty() || cancels_ > 2 || handover_) return;
   ++cancels_;
-  host_->send_cancel(address_, cancel_key_, id_);
+  host_->send_cancel(address_, std::string(text_of(cancel_key_)), id_);
 }
 
 void ServerSession::cancel_done() {

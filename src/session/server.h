@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/secret_memory.h"
 #include "net/address.h"
 #include "net/stream.h"
 #include "pool/pool.h"
@@ -234,7 +235,7 @@ class ServerSession final : public pool::Server,
   pool::Charge connecting_;
   net::Stream stream_;
   net::Address address_;
-  std::string cancel_key_;  // process id and secret, as BackendKeyData had them
+  SecretBytes cancel_key_;  // process id and secret, as BackendKeyData had them
   std::unique_ptr<ServerLogin> login_;
   WelcomeRef welcome_;
   Parameters parameters_;

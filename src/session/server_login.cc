@@ -8,6 +8,7 @@
 #include "auth/md5.h"
 #include "auth/secret.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "net/socket_options.h"
 #include "session/passwords.h"
@@ -193,7 +194,13 @@ bool ServerLogin::take_message(const wire::Header& header, Bytes message) {
       welcome.reported.push_back({.name = std::string(name), .value = std::string(value)});
       return true;
     }
-    case 'K': server.cancel_key_ = std::string(text_of(body)); return true;
+    case 'K': {
+      const std::string_view key = text_of(body);
+      server.cancel_key_.assign(key.begin(), key.end());
+      // In the buffer, which nobody reads again.
+      wipe(std::span(const_cast<std::byte*>(body.data()), body.size()));
+      return true;
+    }
     case 'N':
     case 'v': return true;
     case 'Z':
@@ -313,8 +320,11 @@ bool ServerLogin::continue_sasl(Bytes data) {
     return server.stream_.write(bytes_of(wire::password_message(*final_message)));
   };
   if (secret.kind == auth::Secret::Kind::Scram) {
-    const auto keys = passwords.keys(server.part_->settings.server_user);
-    if (keys) return answer(scram->final_with_keys(*keys));
+    auto keys = passwords.keys(server.part_->settings.server_user);
+    if (keys) {
+      const WipeAtEnd wiped(*keys);
+      return answer(scram->final_with_keys(*keys));
+    }
   }
   if (secret.kind != auth::Secret::Kind::Plain) {
     no_password();

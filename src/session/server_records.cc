@@ -176,7 +176,7 @@ std::string SessionRecords::save(const ServerSession& server) {
   out.text(TagDatabase, server.part_->database());
   out.text(TagUser, server.part_->user());
   out.text(TagAddress, save_address(server.address_));
-  out.text(TagCancelKey, server.cancel_key_);
+  out.text(TagCancelKey, text_of(server.cancel_key_));
   out.text(TagWelcome, save_parameters(server.welcome_->reported));
   out.text(TagParameters, save_parameters(server.parameters_->all()));
   if (server.parameters_before_) {
@@ -266,7 +266,7 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
   while (auto field = TRY(reader.next())) {
     switch (field->tag) {
       case TagAddress: server.address_ = load_address(field->value); break;
-      case TagCancelKey: server.cancel_key_ = field->value; break;
+      case TagCancelKey: server.cancel_key_.assign(field->value.begin(), field->value.end()); break;
       case TagWelcome:
         server.welcome_ = std::make_shared<const Welcome>(
             Welcome{.reported = TRY(load_parameters(field->value))});
@@ -447,7 +447,7 @@ std::string SessionRecords::save_for_cancel(const ServerSession& server) {
   RecordWriter out;
   out.number(TagId, server.id_);
   out.text(TagAddress, save_address(server.address_));
-  out.text(TagCancelKey, server.cancel_key_);
+  out.text(TagCancelKey, text_of(server.cancel_key_));
   return out.take();
 }
 

@@ -530,6 +530,9 @@ def test_one_damaged_record_costs_one_session(kept):
     assert "a record that cannot be used" in pooler.read_log()
     assert clients[3].is_closed()
     assert figures(pooler)["clients_restored"] == 9
+    rest(pooler)
+    pooler.crash()
+    assert pooler.read_log().count("a record that cannot be used") == 1, "it was forgotten"
     for client in clients[:3] + clients[4:]:
         assert client.rows("select 1") == ["1"]
         client.close()

@@ -175,5 +175,20 @@ TEST(Saslprep, TakesALongPassword) {
   EXPECT_EQ(prepare_password(password), prepared);
 }
 
+TEST(Scram, KeysFitTheVerifierOfTheirPassword) {
+  ScramServer server(derive_verifier("right", 4096, "a salt of 16 bys"), "server");
+  const ScramVerifier verifier = server.state().verifier;
+  ScramClient client("client");
+  ASSERT_TRUE(client.parse_server_first(*server.first(client.first())));
+  ASSERT_TRUE(server.last(*client.final_with_password("right")));
+  ScramKeys keys = server.keys();
+  EXPECT_TRUE(fits(keys, verifier));
+  EXPECT_FALSE(fits(keys, derive_verifier("wrong", 4096, "a salt of 16 bys")));
+  keys.server_key[0] ^= std::byte{1};
+  EXPECT_FALSE(fits(keys, verifier));
+  wipe(keys);
+  EXPECT_EQ(keys.client_key, ScramKeys().client_key);
+}
+
 }  // namespace
 }  // namespace doorman::auth

@@ -373,6 +373,33 @@ TEST_F(JournalTest, CannotBeShrunkAndIsNotDumped) {
   EXPECT_NE(flags.find(" dd"), std::string::npos) << flags;
 }
 
+// Wherever it is, garbage included.
+std::size_t times_in(const Journal& journal, std::string_view what) {
+  std::string text(std::size_t{36} << 20U, '\0');
+  text.resize(static_cast<std::size_t>(::pread(journal.fd(), text.data(), text.size(), 0)));
+  std::size_t times = 0;
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; ++at) ++times;
+  return times;
+}
+
+TEST_F(JournalTest, WhatNoSlotNamesIsWiped) {
+  HotSlot& slot = slots_.take(1, false);
+  HotSlot& other = slots_.take(2, false);
+  journal_->write(slot, Kind::Client, 1, "a secret");
+  journal_->write(other, Kind::Client, 2, "another secret");
+  journal_->add(slot, Kind::ParametersChanged, 1, "a small secret");
+  EXPECT_EQ(times_in(*journal_, "secret"), 3U);
+  journal_->write(slot, Kind::Client, 1, "a new secret");
+  EXPECT_EQ(times_in(*journal_, "secret"), 2U) << "written anew";
+  slots_.give_back(slot);
+  EXPECT_EQ(times_in(*journal_, "secret"), 1U) << "its session is over";
+  HotSlot* statement = journal_->write_new(Kind::Statement, 3, "select 'secret'");
+  ASSERT_NE(statement, nullptr);
+  journal_->forget(*statement);
+  EXPECT_EQ(times_in(*journal_, "secret"), 1U);
+  EXPECT_EQ(all(*journal_).at(2).record.body, "another secret");
+}
+
 TEST_F(JournalTest, WipedMeansGone) {
   journal_->write(slots_.take(1, false), Kind::Client, 1, "secret");
   const auto other = again();

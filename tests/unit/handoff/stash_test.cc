@@ -71,7 +71,7 @@ TEST_F(StashTest, AStopIsReadExactly) {
     EXPECT_FALSE(reader.exact());
     reader.each(Kind::Client, [](Kept& kept) { EXPECT_EQ(kept.record.body, "c1"); });
   }
-  ASSERT_EQ(store_.kept.size(), 5U) << "what was not of the live stash was given back";
+  ASSERT_EQ(store_.kept.size(), 3U) << "what was not of the live stash was given back";
 }
 
 TEST_F(StashTest, TheSuccessorGoesOnWithAStop) {
