@@ -36,6 +36,15 @@ std::pair<std::vector<std::string>, std::vector<int>> names_and_fds(
   return out;
 }
 
+std::vector<handoff::PassedFd> vault_of(const ProcessRecord& process, std::vector<UniqueFd>& fds,
+                                        std::size_t first) {
+  std::vector<handoff::PassedFd> vault;
+  for (std::size_t i = 0; i < process.vault.size(); ++i) {
+    vault.push_back({.name = process.vault[i], .fd = std::move(fds[first + i])});
+  }
+  return vault;
+}
+
 }  // namespace
 
 void refuse_to_succeed(int fd, std::string_view reason) {
@@ -133,18 +142,14 @@ void Successor::build(Message message) {
       of_worker[next[piece.entry.client != 0 ? 1 : 0]++ % workers].push_back(std::move(piece));
     }
   }
-  std::vector<handoff::PassedFd> vault;
-  for (std::size_t i = 0; i < process.vault.size(); ++i) {
-    vault.push_back({.name = process.vault[i], .fd = std::move(fds[first_of_vault + i])});
-  }
   CrashSafety& crash_safety = daemon_.crash_safety();
   Taken taken;
   std::mutex mutex;  // of `taken`
   {
     // Until it is destroyed no worker reads or writes.
     const std::unique_ptr<Halt> halt = must(Halt::of(daemon_.workers(), by));
-    must(crash_safety.succeed(std::move(vault), static_cast<std::uint32_t>(process.next_stash),
-                              daemon_.workers()));
+    must(crash_safety.succeed(vault_of(process, fds, first_of_vault),
+                              static_cast<std::uint32_t>(process.next_stash), daemon_.workers()));
     halt->each([&](Worker& worker) {
       const auto index = static_cast<std::size_t>(worker.worker);
       if (!crash_safety.has_their_vault()) {  // the old process has all sockets until it is over
