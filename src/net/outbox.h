@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/secret_memory.h"
 
 struct iovec;
 
@@ -49,7 +50,7 @@ class Outbox {
   };
   void send(Letter& letter);
 
-  std::vector<std::byte> bytes_;
+  std::vector<std::byte, SecretAllocator<std::byte>> bytes_;  // among them cancel keys
   std::size_t used_ = 0;
   std::vector<Letter> letters_;
 };

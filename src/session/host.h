@@ -15,6 +15,7 @@
 #include "auth/users.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/secret_memory.h"
 #include "base/task.h"
 #include "config/config.h"
 #include "net/address.h"
@@ -107,7 +108,7 @@ class Host {
 
   // What this turn reads: all that is ready is read before any of it is taken up, so that the same
   // code serves one peer after the other while the processor has it (see net/outbox.h).
-  std::vector<std::byte> scratch;
+  std::vector<std::byte, SecretAllocator<std::byte>> scratch;  // also keys are read
   std::vector<Arrival<ServerSession>> from_servers;
   std::vector<Arrival<ClientSession>> from_clients;
   // Room for the next read.
