@@ -6,10 +6,11 @@
 
 namespace doorman::net {
 
+bool Outbox::is_last(const Stream& stream) const { return stream.letter_ == letters_.size(); }
+
 std::byte* Outbox::room(Stream& stream, std::size_t size) {
   if (used_ + size > kSize || letters_.size() == kLetters) flush();
-  const bool waits = stream.letter_ != 0;
-  if (waits && stream.letter_ != letters_.size()) flush(stream);  // others wrote meanwhile
+  CHECK(stream.letter_ == 0 || is_last(stream));
   std::byte* const place = bytes_.data() + used_;
   if (stream.letter_ != 0) {
     letters_.back().size += static_cast<std::uint32_t>(size);

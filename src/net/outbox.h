@@ -35,6 +35,7 @@ class Outbox {
   Outbox& operator=(const Outbox&) = delete;
 
   bool empty() const { return used_ == 0; }
+  bool is_last(const Stream& stream) const;
   // Room for `size` more bytes of `stream`, to be filled by the caller at once.
   std::byte* room(Stream& stream, std::size_t size);
   // Sends all; what a socket does not take waits in its stream.

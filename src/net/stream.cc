@@ -75,7 +75,8 @@ void Stream::watch_unsent() {
 void Stream::want_write() { watch_unsent(); }
 
 bool Stream::write(Bytes bytes) {
-  if (unsent() > 0) {
+  if (letter_ != 0 && !outbox_->is_last(*this)) outbox_->flush(*this);  // others wrote meanwhile
+  if (unsent() > 0 && letter_ == 0) {
     keep_unsent(bytes);
     return true;
   }

@@ -96,14 +96,18 @@ void Pool::serve(Instant now) {
       continue;
     }
     const Instant mine = waiting_.front().waiting_since;
-    if (send_to_whoever_waits(*server, mine - kAcrossWorkers, sent)) continue;
+    const int elsewhere = longest_elsewhere(mine - kAcrossWorkers, sent);
+    if (elsewhere >= 0) {
+      send(*server, elsewhere, sent);
+      continue;
+    }
     Waiter& waiter = waiting_.front();
     static_cast<ListNode<InQueue>&>(waiter).unlink();
     waiter.served(*server);
   }
   if (waiting_.empty()) {
     shared_.asks_no_more();
-    share_idle(now, sent);
+    share_idle(sent);
     publish();
   } else {
     publish();
@@ -112,22 +116,24 @@ void Pool::serve(Instant now) {
   }
 }
 
-// To another worker where somebody waits since before `since`; false: there is none.
-bool Pool::send_to_whoever_waits(Server& server, Instant since, SharedPool::Sent& sent) {
-  const int elsewhere = shared_.workers() > 1 ? shared_.longest_waiting(worker_, since, sent) : -1;
-  if (elsewhere < 0) return false;
-  ++sent[static_cast<std::size_t>(elsewhere)];
-  hands_.send_server(*this, server, elsewhere);
-  return true;
+// The other worker where somebody has waited longest, since before `since`, or -1.
+int Pool::longest_elsewhere(Instant since, const SharedPool::Sent& sent) const {
+  return shared_.workers() > 1 ? shared_.longest_waiting(worker_, since, sent) : -1;
 }
 
-void Pool::share_idle(Instant now, SharedPool::Sent& sent) {
-  if (shared_.workers() == 1) return;
-  const Instant any = now + kAcrossWorkers;
-  while (!idle_.empty() && shared_.longest_waiting(worker_, any, sent) >= 0) {
+void Pool::send(Server& server, int worker, SharedPool::Sent& sent) {
+  ++sent[static_cast<std::size_t>(worker)];
+  hands_.send_server(*this, server, worker);
+}
+
+// Whoever waits gets one: also who has come after the time that this turn knows of.
+void Pool::share_idle(SharedPool::Sent& sent) {
+  while (!idle_.empty()) {
+    const int elsewhere = longest_elsewhere(Instant::max(), sent);  // asked once: it may be gone
+    if (elsewhere < 0) return;
     Server* server = take_idle();
     if (server == nullptr) return;
-    send_to_whoever_waits(*server, any, sent);
+    send(*server, elsewhere, sent);
   }
 }
 

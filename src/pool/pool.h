@@ -125,8 +125,9 @@ class Pool {
   void withdraw();
   void open_more(Instant now);
   bool open_one(int pool_size, Instant now);
-  bool send_to_whoever_waits(Server& server, Instant since, SharedPool::Sent& sent);
-  void share_idle(Instant now, SharedPool::Sent& sent);
+  int longest_elsewhere(Instant since, const SharedPool::Sent& sent) const;
+  void send(Server& server, int worker, SharedPool::Sent& sent);
+  void share_idle(SharedPool::Sent& sent);
 
   SharedPool& shared_;
   const int worker_;
