@@ -56,13 +56,14 @@ void ServerSession::provide(const StatementRef& statement) {
 
 void ServerSession::evict_statements() {
   const auto limit = static_cast<std::size_t>(host_->settings().max_prepared_statements);
-  while (StatementRef oldest = statements_.evict(limit)) {
+  for (auto oldest = statements_.evict(limit); oldest.statement;
+       oldest = statements_.evict(limit)) {
     ++part_->counters.statement_evictions;
-    host_->to_server.add_copy(wire::close_statement(oldest->server_name));
+    host_->to_server.add_copy(wire::close_statement(oldest.statement->server_name));
     expect({.awaits = Awaits::Close,
             .deliver = Deliver::Swallow,
-            .doubtful = statements_unsettled(),
-            .statement = oldest});
+            .doubtful = oldest.doubtful || statements_unsettled(),
+            .statement = std::move(oldest.statement)});
   }
 }
 

@@ -219,10 +219,10 @@ void ServerStatements::remove(const Statement& statement) {
   places_.erase(found);
 }
 
-StatementRef ServerStatements::evict(std::size_t limit) {
-  if (places_.size() <= limit) return nullptr;
-  StatementRef oldest = order_.front();
-  remove(*oldest);
+ServerStatements::Evicted ServerStatements::evict(std::size_t limit) {
+  if (places_.size() <= limit) return {};
+  Evicted oldest = {.statement = order_.front(), .doubtful = !has(*order_.front())};
+  remove(*oldest.statement);
   return oldest;
 }
 

@@ -186,8 +186,12 @@ class ServerStatements {
   void add(StatementRef statement, Given given = {});
   void set_given(const Statement& statement, Given given);
   void remove(const Statement& statement);
+  struct Evicted {
+    StatementRef statement;  // null: there are no more than `limit`
+    bool doubtful = false;
+  };
   // The longest unused one, out of the cache, while there are more than `limit`.
-  StatementRef evict(std::size_t limit);
+  Evicted evict(std::size_t limit);
   StatementRef by_server_name(std::string_view name) const;
   void clear();  // all but the unnamed one
   std::size_t size() const { return places_.size(); }

@@ -191,7 +191,9 @@ TEST(ServerStatements, WhatIsDoubtfulIsNotUsedAndStillEvicted) {
   EXPECT_TRUE(there.given(*a).has_value());
   EXPECT_EQ(there.by_server_name(a->server_name), a);
   EXPECT_EQ(there.by_server_name(a->server_name + "x"), nullptr);
-  EXPECT_EQ(there.evict(0), a);
+  const ServerStatements::Evicted gone = there.evict(0);
+  EXPECT_EQ(gone.statement, a);
+  EXPECT_TRUE(gone.doubtful) << "to close it says nothing of whether it was there";
 }
 
 TEST(ServerStatements, TheLongestUnusedGoesFirst) {
@@ -204,14 +206,17 @@ TEST(ServerStatements, TheLongestUnusedGoesFirst) {
   EXPECT_TRUE(there.use(*a));
   there.add(b);  // to add it again is to use it
   EXPECT_EQ(there.size(), 3U);
-  EXPECT_EQ(there.evict(3), nullptr);
-  EXPECT_EQ(there.evict(1), c);
-  EXPECT_EQ(there.evict(1), a);
-  EXPECT_EQ(there.evict(1), nullptr);
+  EXPECT_EQ(there.evict(3).statement, nullptr);
+  EXPECT_EQ(there.evict(1).statement, c);
+  EXPECT_EQ(there.evict(1).statement, a);
+  EXPECT_EQ(there.evict(1).statement, nullptr);
   EXPECT_TRUE(there.has(*b));
   EXPECT_FALSE(there.use(*a));
-  EXPECT_EQ(there.evict(0), b);
-  EXPECT_EQ(there.evict(0), nullptr);
+  EXPECT_FALSE(there.evict(1).doubtful);
+  const ServerStatements::Evicted last = there.evict(0);
+  EXPECT_EQ(last.statement, b);
+  EXPECT_FALSE(last.doubtful);
+  EXPECT_EQ(there.evict(0).statement, nullptr);
 }
 
 TEST(ServerStatements, KeepWhatTheyHaveAlive) {
