@@ -40,6 +40,7 @@ def ask(path, text):
 def test_strangers_are_not_answered(upgradable):
     peer = upgradable()
     path = peer.settings["control_socket"]
+    process.until(lambda: os.path.exists(path), "the control socket is there")
     assert os.stat(path).st_mode & 0o777 == 0o600
     # Even if somebody has opened it to all.
     os.chmod(path, 0o777)
