@@ -8,15 +8,6 @@
 
 namespace doorman::session {
 
-namespace {
-
-// SQL's EXECUTE has begun a COPY: what the client says is for that.
-bool executes_copy(const ServerSession& server) {
-  return server.copying_in() && !server.replies().empty() && server.replies().at(0).sql;
-}
-
-}  // namespace
-
 bool ClientSession::relay(const wire::Header& header, Bytes& input) {
   if (!part_->settings.share_unnamed_statements) return relay_message(header, input);
   const Bytes message = input.first(std::min(input.size(), header.total()));
@@ -32,7 +23,7 @@ bool ClientSession::relay_message(const wire::Header& header, Bytes& input) {
     return true;
   }
   static constexpr std::string_view kOfCopy = "dcfX";  // what a COPY needs to come to its end
-  if (server_->sql_pending() && !executes_copy(*server_) &&
+  if (server_->sql_pending() && !server_->executes_copy() &&
       kOfCopy.find(header.type) == std::string_view::npos) {
     return settled(Stall::Sql);
   }

@@ -10,9 +10,10 @@
 // the session is handed to the next process.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string_view>
+
+#include "session/state_table.h"
 
 namespace doorman::session {
 
@@ -47,20 +48,10 @@ constexpr bool is_successor(ClientState from, ClientState to) {
   return false;
 }
 
-// The same as a table: asked twice per query.
-inline constexpr auto kClientSuccessors = [] {
-  std::array<std::uint16_t, 16> table{};  // of more than there are
-  for (std::size_t from = 0; from < table.size(); ++from) {
-    for (std::size_t to = 0; to < table.size(); ++to) {
-      const bool may = is_successor(static_cast<ClientState>(from), static_cast<ClientState>(to));
-      table[from] = static_cast<std::uint16_t>(table[from] | (may ? 1U << to : 0U));
-    }
-  }
-  return table;
-}();
+inline constexpr auto kClientSuccessors = successors<ClientState>(is_successor);
 
 constexpr bool may_follow(ClientState from, ClientState to) {
-  return (kClientSuccessors[static_cast<std::uint8_t>(from)] >> static_cast<int>(to) & 1) != 0;
+  return has_successor<ClientState>(kClientSuccessors, from, to);
 }
 
 constexpr std::string_view name_of(ClientState state) {

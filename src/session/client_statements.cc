@@ -48,9 +48,7 @@ bool ClientSession::may_go_on() const {
     case Stall::No: return true;
     case Stall::Names: return server_->names_are_settled();
     case Stall::Unnamed: return server_->unnamed_is_settled();
-    case Stall::Sql:
-      return !server_->sql_pending() ||
-             (server_->copying_in() && !server_->replies().empty() && server_->replies().at(0).sql);
+    case Stall::Sql: return !server_->sql_pending() || server_->executes_copy();
     case Stall::Copy: return !server_->copy_is_unclear();
   }
   return true;

@@ -129,6 +129,8 @@ class ServerSession final : public pool::Server,
   ServerState state() const { return state_; }
   bool skipping() const { return skipping_; }
   bool copying_in() const { return copying_in_; }
+  // SQL's EXECUTE has begun a COPY: what the client says is for that.
+  bool executes_copy() const { return copying_in_ && !replies_.empty() && replies_.at(0).sql; }
   char status() const { return status_; }
   const ReplyQueue& replies() const { return replies_; }
   ReplyQueue& replies() { return replies_; }

@@ -8,9 +8,10 @@
 //   every state ─▶ Closing
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string_view>
+
+#include "session/state_table.h"
 
 namespace doorman::session {
 
@@ -49,20 +50,10 @@ constexpr bool logged_in(ServerState state) {
          state == Listening;
 }
 
-// The same as a table: asked twice per query.
-inline constexpr auto kServerSuccessors = [] {
-  std::array<std::uint16_t, 16> table{};  // of more than there are
-  for (std::size_t from = 0; from < table.size(); ++from) {
-    for (std::size_t to = 0; to < table.size(); ++to) {
-      const bool may = is_successor(static_cast<ServerState>(from), static_cast<ServerState>(to));
-      table[from] = static_cast<std::uint16_t>(table[from] | (may ? 1U << to : 0U));
-    }
-  }
-  return table;
-}();
+inline constexpr auto kServerSuccessors = successors<ServerState>(is_successor);
 
 constexpr bool may_follow(ServerState from, ServerState to) {
-  return (kServerSuccessors[static_cast<std::uint8_t>(from)] >> static_cast<int>(to) & 1) != 0;
+  return has_successor<ServerState>(kServerSuccessors, from, to);
 }
 
 constexpr std::string_view name_of(ServerState state) {
