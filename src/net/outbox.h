@@ -7,17 +7,11 @@
 // same peer. One thread only.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/secret_memory.h"
-
-struct iovec;
 
 namespace doorman::net {
 

@@ -76,22 +76,20 @@ void Stream::want_write() { watch_unsent(); }
 
 bool Stream::write(Bytes bytes) {
   if (letter_ != 0 && !outbox_->is_last(*this)) outbox_->flush(*this);  // others wrote meanwhile
-  if (unsent() > 0 && letter_ == 0) {
-    keep_unsent(bytes);
+  const bool may_wait = outbox_ != nullptr && bytes.size() <= Outbox::kLargest;
+  if (may_wait && (unsent() == 0 || letter_ != 0)) {
+    std::memcpy(outbox_->room(*this, bytes.size()), bytes.data(), bytes.size());
     return true;
   }
-  if (outbox_ != nullptr) {
-    if (bytes.size() <= Outbox::kLargest) {
-      std::memcpy(outbox_->room(*this, bytes.size()), bytes.data(), bytes.size());
-      return true;
-    }
-    if (letter_ != 0) {
-      outbox_->flush(*this);
-      if (unsent() > 0) {
-        keep_unsent(bytes);
-        return true;
-      }
-    }
+  if (letter_ != 0) outbox_->flush(*this);
+  return send_or_keep(bytes);
+}
+
+// What a socket does not take waits behind what it has not taken before.
+bool Stream::send_or_keep(Bytes bytes) {
+  if (unsent() > 0) {
+    keep_unsent(bytes);
+    return true;
   }
   const ssize_t sent = send_bytes(fd_.get(), bytes);
   if (sent < 0 && !would_block(errno)) return false;
@@ -101,17 +99,7 @@ bool Stream::write(Bytes bytes) {
 }
 
 void Stream::send_put_off(Bytes bytes) {
-  if (unsent() > 0) {
-    keep_unsent(bytes);
-    return;
-  }
-  const ssize_t sent = send_bytes(fd_.get(), bytes);
-  if (sent < 0 && !would_block(errno)) {
-    want_read(true);  // and so learns why
-    return;
-  }
-  const auto done = static_cast<std::size_t>(sent < 0 ? 0 : sent);
-  if (done < bytes.size()) keep_unsent(bytes.subspan(done));
+  if (!send_or_keep(bytes)) want_read(true);  // and so learns why
 }
 
 bool Stream::write_slices(Gather& gather) {

@@ -7,6 +7,7 @@
 // (backpressure).
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <span>
@@ -73,6 +74,7 @@ class Stream {
   friend class Outbox;
   bool write_slices(Gather& gather);
   void watch_unsent();
+  bool send_or_keep(Bytes bytes);
   void send_put_off(Bytes bytes);
   void mark(bool set) {
     if (doubt_ == nullptr) return;

@@ -5,15 +5,21 @@
 
 namespace doorman::session {
 
+namespace {
+
+template <class Session>
+void take_up_all(std::vector<Arrival<Session>>& arrivals) {
+  for (const Arrival<Session>& each : arrivals) {
+    if (each.session != nullptr) each.session->take_up(each.input);
+  }
+  arrivals.clear();
+}
+
+}  // namespace
+
 void Host::take_up() {
-  for (std::size_t i = 0; i < from_servers.size(); ++i) {
-    if (from_servers[i].session != nullptr) from_servers[i].session->take_up(from_servers[i].input);
-  }
-  from_servers.clear();
-  for (std::size_t i = 0; i < from_clients.size(); ++i) {
-    if (from_clients[i].session != nullptr) from_clients[i].session->take_up(from_clients[i].input);
-  }
-  from_clients.clear();
+  take_up_all(from_servers);
+  take_up_all(from_clients);
   scratch_used_ = 0;
 }
 
