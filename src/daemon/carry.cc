@@ -1,6 +1,7 @@
 #include "daemon/carry.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include "base/bytes.h"
 #include "base/record.h"
@@ -212,6 +213,26 @@ Built build_sessions(Worker& worker, std::vector<Piece> pieces) {
     }
     return {};
   });
+}
+
+Built build_sessions(Halt& halt, std::size_t workers, std::vector<Piece> pieces) {
+  std::vector<std::vector<Piece>> of_worker(workers);
+  std::size_t next[2] = {};  // worker for a server alone, and for a client
+  for (Piece& piece : pieces) {
+    of_worker[next[piece.entry.client != 0 ? 1 : 0]++ % workers].push_back(std::move(piece));
+  }
+  Built all;
+  std::mutex mutex;  // of `all`
+  halt.each([&](Worker& worker) {
+    Built built =
+        build_sessions(worker, std::move(of_worker[static_cast<std::size_t>(worker.worker)]));
+    const std::lock_guard lock(mutex);
+    all.clients += built.clients;
+    all.servers += built.servers;
+    if (all.reason.empty()) all.reason = built.reason;
+    all.refused.merge(built.refused);
+  });
+  return all;
 }
 
 Built check_sessions(Worker& worker, std::vector<Piece> pieces) {

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/halt.h"
 #include "daemon/worker.h"
 #include "session/records.h"
 
@@ -62,6 +63,9 @@ struct Built {
   std::string reason;               // of the first
 };
 Built build_sessions(Worker& worker, std::vector<Piece> pieces);
+// All of a process, over its workers in turns: clients with their servers, and servers alone, so
+// that no worker is left without idle ones. Until `halt` is destroyed none of them reads or writes.
+Built build_sessions(Halt& halt, std::size_t workers, std::vector<Piece> pieces);
 Built check_sessions(Worker& worker, std::vector<Piece> pieces);
 
 // ---- The process as a whole.

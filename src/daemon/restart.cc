@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <mutex>
 #include <thread>
 #include <unordered_map>
 
@@ -60,6 +59,11 @@ void let_logins_finish(Daemon& daemon) {
   }
 }
 
+// Of a vault's end.
+std::string name_in_parcel(std::string_view name) {
+  return std::string(kPrefix).append(name.substr(handoff::kStashPrefix.size()));
+}
+
 // Sockets are numbered over all lanes, in the order of the records. Those that the live vault has
 // stay there: the kernel would not take all of them twice.
 Result<> put_sockets(handoff::Vault& vault, const std::vector<Lane>& lanes, bool live_vault) {
@@ -81,12 +85,10 @@ Result<> put_sockets(handoff::Vault& vault, const std::vector<Lane>& lanes, bool
 // ---- The store --------------------------------------------------------------------------------
 
 void RestartStore::keep(const std::string& name, int fd) {
-  notifier_.store(std::string(kPrefix) + name.substr(handoff::kStashPrefix.size()), fd);
+  notifier_.store(name_in_parcel(name), fd);
 }
 
-void RestartStore::drop(const std::string& name) {
-  notifier_.remove(std::string(kPrefix) + name.substr(handoff::kStashPrefix.size()));
-}
+void RestartStore::drop(const std::string& name) { notifier_.remove(name_in_parcel(name)); }
 
 // ---- The process that ends --------------------------------------------------------------------
 
@@ -96,9 +98,7 @@ namespace {
 class IntoParcel final : public handoff::FdStore {
  public:
   explicit IntoParcel(std::vector<PassedFd>& fds) : fds_(fds) {}
-  void keep(const std::string& name, int fd) override {
-    add(std::string(kPrefix) + name.substr(handoff::kStashPrefix.size()), fd);
-  }
+  void keep(const std::string& name, int fd) override { add(name_in_parcel(name), fd); }
   void drop(const std::string& /*name*/) override {}
   void add(std::string name, int fd) {
     fds_.push_back({.name = std::move(name), .fd = UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3))});
@@ -304,26 +304,10 @@ Result<> Parked::build(Daemon& daemon) {
   const auto attempt = [&]() -> Result<> {
     TRY(daemon.take_state(process_));
     const std::vector<Worker*>& workers = daemon.workers();
-    std::vector<std::vector<Piece>> of_worker(workers.size());
-    std::size_t next[2] = {};  // worker for a server alone, and for a client
-    for (Piece& piece : TRY(pieces(daemon.crash_safety()))) {
-      of_worker[next[piece.entry.client != 0 ? 1 : 0]++ % workers.size()].push_back(
-          std::move(piece));
-    }
-    std::mutex mutex;  // of the next three
-    std::size_t clients = 0;
-    std::size_t servers = 0;
-    std::string reason;
+    std::vector<Piece> all = TRY(pieces(daemon.crash_safety()));
     const std::unique_ptr<Halt> halt = TRY(Halt::of(workers, clock_now() + kHaltLimit));
-    halt->each([&](Worker& worker) {
-      Built built =
-          build_sessions(worker, std::move(of_worker[static_cast<std::size_t>(worker.worker)]));
-      const std::lock_guard lock(mutex);
-      clients += built.clients;
-      servers += built.servers;
-      lost_ += built.refused.size();
-      if (reason.empty()) reason = built.reason;
-    });
+    const Built built = build_sessions(*halt, workers.size(), std::move(all));
+    lost_ += built.refused.size();
     // Before anybody is served: what is parked is older than that from then on.
     daemon.crash_safety().go_live();
     notifier_.remove(std::string(kProcess));
@@ -331,11 +315,12 @@ Result<> Parked::build(Daemon& daemon) {
       log(LogLevel::Warning, "restart: the service manager is slow to forget what was parked");
     }
     handoff::reached("restarted");
-    log(LogLevel::Notice, "restart: {} clients and {} servers go on ({} ms)", clients, servers,
+    log(LogLevel::Notice, "restart: {} clients and {} servers go on ({} ms)", built.clients,
+        built.servers,
         std::chrono::duration_cast<std::chrono::milliseconds>(clock_now() - began).count());
     if (lost_ > 0) {
-      log(LogLevel::Error, "restart: {} sessions are lost{}{}", lost_, reason.empty() ? "" : ": ",
-          reason);
+      log(LogLevel::Error, "restart: {} sessions are lost{}{}", lost_,
+          built.reason.empty() ? "" : ": ", built.reason);
     }
     return {};
   };

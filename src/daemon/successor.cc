@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 #include <tuple>
 #include <utility>
 
@@ -132,36 +131,29 @@ void Successor::build(Message message) {
 
   std::vector<UniqueFd> sockets = receive_sockets(process.fds, by);
   std::vector<Mapped> maps;
-  const std::size_t workers = daemon_.workers().size();
-  std::vector<std::vector<Piece>> of_worker(workers);
+  std::vector<Piece> pieces;
   std::size_t next_fd = 0;
-  std::size_t next[2] = {};  // worker for a server alone, and for a client
   for (std::size_t i = first_lane; i < first_of_vault; ++i) {
     maps.push_back(must(Mapped::of(fds[i].get())));
     for (Piece& piece : must(read_lane(maps.back().text(), &sockets, next_fd))) {
-      of_worker[next[piece.entry.client != 0 ? 1 : 0]++ % workers].push_back(std::move(piece));
+      pieces.push_back(std::move(piece));
     }
   }
   CrashSafety& crash_safety = daemon_.crash_safety();
   Taken taken;
-  std::mutex mutex;  // of `taken`
   {
     // Until it is destroyed no worker reads or writes.
     const std::unique_ptr<Halt> halt = must(Halt::of(daemon_.workers(), by));
     must(crash_safety.succeed(vault_of(process, fds, first_of_vault),
                               static_cast<std::uint32_t>(process.next_stash), daemon_.workers()));
-    halt->each([&](Worker& worker) {
-      const auto index = static_cast<std::size_t>(worker.worker);
-      if (!crash_safety.has_their_vault()) {  // the old process has all sockets until it is over
-        for (Piece& each : of_worker[index]) each.image.client_kept = true;
-      }
-      Built built = build_sessions(worker, std::move(of_worker[index]));
-      const std::lock_guard lock(mutex);
-      taken.clients += built.clients;
-      taken.servers += built.servers;
-      if (taken.reason.empty()) taken.reason = built.reason;
-      taken.refused.merge(built.refused);
-    });
+    if (!crash_safety.has_their_vault()) {  // the old process has all sockets until it is over
+      for (Piece& each : pieces) each.image.client_kept = true;
+    }
+    Built built = build_sessions(*halt, daemon_.workers().size(), std::move(pieces));
+    taken.clients = built.clients;
+    taken.servers = built.servers;
+    taken.reason = std::move(built.reason);
+    taken.refused = std::move(built.refused);
     reached("built");
     auto [names, trial_fds] = names_and_fds(crash_safety.stash()->fds());
     trial_fds_ = trial_fds.size();
