@@ -218,16 +218,6 @@ void Journal::forget(HotSlot& slot) {
   free_.push_back(&slot);
 }
 
-// Slots before slots_before_ are lent again by reclaim_slots(), others at once.
-void Journal::move(HotSlot& from, HotSlot& to) {
-  const std::lock_guard lock(mutex_);
-  if (&from == &to || !owns(to)) return;
-  to.vaulted.store(from.vaulted.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  to.record.store(from.record.load(std::memory_order_relaxed), std::memory_order_release);
-  session::clear(from);
-  if (&from >= slot_at(slots_before_)) free_.push_back(&from);
-}
-
 // ---- Records ----------------------------------------------------------------------------------
 
 // With the mutex held.

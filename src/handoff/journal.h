@@ -49,8 +49,8 @@ enum class Kind : std::uint16_t {
 enum class Phase : std::uint32_t {
   Void = 0,     // not at all
   Live = 1,     // sessions run: by the rules of a crash
-  Writing = 2,  // a stop that has not been written to its end: not at all
-  Stopped = 3,  // nothing has happened since it was written: exactly as it says
+  Writing = 2,  // of a successor that has not been told to go: not at all
+  Stopped = 3,  // as Void: no release writes or reads it
 };
 
 struct JournalRecord {
@@ -60,7 +60,7 @@ struct JournalRecord {
   std::string body;  // fields by tag
 };
 
-// Which vaults have the sockets of a journal's sessions; 0: none.
+// Which vault has the sockets of a journal's sessions; 0: none. No release writes `stop`.
 struct Vaults {
   std::uint32_t live;
   std::uint32_t stop;
@@ -92,8 +92,6 @@ class Journal final : public session::SlotSource {
   void forget(session::HotSlot& slot);  // one of write_new()
   // Wipes what is written of a session, and leaves its slot without a record.
   void erase(session::HotSlot& slot) override;
-  // What hangs on `from` hangs on `to` from now on, and `from` is free.
-  void move(session::HotSlot& from, session::HotSlot& to);
   bool owns(const session::HotSlot& slot) const override;
   // Slots that were taken by the process before and have no record now may be lent again. Once all
   // sessions that it had are built again, before others use them.

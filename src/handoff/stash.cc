@@ -69,7 +69,7 @@ Result<std::unique_ptr<Stash>> Stash::open(std::vector<PassedFd> fds, FdStore& s
   std::unique_ptr<Stash> stash(new Stash(store));
   std::string reasons;
   std::unordered_set<std::string> kept;
-  // The youngest journal that may be used; it says which vaults are its own.
+  // The youngest journal that may be used; it says which vault is its own.
   for (PassedFd& each : fds) {
     const auto name = parse(each.name);
     if (!name) continue;
@@ -81,25 +81,18 @@ Result<std::unique_ptr<Stash>> Stash::open(std::vector<PassedFd> fds, FdStore& s
       reasons += (reasons.empty() ? "" : "; ") + each.name + ": " + journal.error().message;
       continue;
     }
-    const Phase phase = (*journal)->phase();
-    if (phase == Phase::Live || phase == Phase::Stopped) stash->journal_ = journal.take();
+    if ((*journal)->phase() == Phase::Live) stash->journal_ = journal.take();
   }
   if (stash->journal_) {
-    const Vaults vaults = stash->journal_->vaults();
+    const std::uint32_t vault = stash->journal_->vaults().live;
     kept.insert(stash->journal_->name());
-    stash->vault_ = std::make_unique<Vault>(std::max(vaults.live, 1U), store);
-    if (vaults.stop != 0) stash->stop_vault_ = std::make_unique<Vault>(vaults.stop, store);
+    stash->vault_ = std::make_unique<Vault>(std::max(vault, 1U), store);
     for (PassedFd& each : fds) {
       const auto name = parse(each.name);
-      if (!name || name->kind != 'v') continue;
-      const bool live = name->number == vaults.live;
-      if (!live && (vaults.stop == 0 || name->number != vaults.stop)) continue;
-      auto added =
-          (live ? stash->vault_ : stash->stop_vault_)->add_end(each.name, std::move(each.fd));
-      if (added) kept.insert(each.name);
+      if (!name || name->kind != 'v' || name->number != vault) continue;
+      if (stash->vault_->add_end(each.name, std::move(each.fd))) kept.insert(each.name);
     }
     stash->vault_->ends_are_complete();
-    if (stash->stop_vault_) stash->stop_vault_->ends_are_complete();
   }
   for (const PassedFd& each : fds) {
     if (!kept.contains(each.name)) store.drop(each.name);
@@ -152,63 +145,7 @@ void Stash::add_ends(std::vector<PassedFd>& fds) {
 void Stash::discard() {
   journal_->wipe();
   store_.drop(journal_->name());
-  for (Vault* each : {vault_.get(), stop_vault_.get()}) {
-    if (each != nullptr) each->drop();
-  }
-}
-
-// ---- A stop -----------------------------------------------------------------------------------
-
-Result<> Stash::begin_stop() {
-  stop_journal_ = TRY(new_journal());
-  stop_journal_->set_phase(Phase::Writing);
-  stop_vault_ = std::make_unique<Vault>(next_number_++, store_);
-  stop_journal_->set_vaults({.live = vault_->number(), .stop = stop_vault_->number()});
-  return {};
-}
-
-bool Stash::put(Kind kind, std::uint64_t id, std::string_view record,
-                const session::HotSlot* live) {
-  session::HotSlot* slot = stop_journal_->write_new(kind, id, record);
-  if (slot == nullptr) return false;
-  if (kind == Kind::Client || kind == Kind::Server) slot->is_server = kind == Kind::Server ? 1 : 0;
-  if (live == nullptr) return true;
-  slot->vaulted.store(live->vaulted.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  slot->peer_id.store(live->peer_id.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  slot->state.store(live->state.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  slot->transaction.store(live->transaction.load(std::memory_order_relaxed),
-                          std::memory_order_relaxed);
-  return true;
-}
-
-bool Stash::put_socket(std::uint64_t id, int fd) {
-  const Socket socket{.id = id, .fd = fd};
-  return put_sockets({&socket, 1}) == 1;
-}
-
-std::size_t Stash::put_sockets(std::span<const Socket> sockets) {
-  return stop_vault_->put(sockets);
-}
-
-void Stash::end_stop(std::uint64_t first_free_id) {
-  stop_journal_->use_ids_from(std::max(first_free_id, journal_->first_free_id()));
-  stop_journal_->set_phase(Phase::Stopped);
-}
-
-void Stash::cancel_stop() {
-  if (!stop_journal_) return;
-  stop_journal_->wipe();
-  store_.drop(stop_journal_->name());
-  stop_journal_.reset();
-  stop_vault_->drop();
-  stop_vault_.reset();
-}
-
-void Stash::retire() {
-  journal_->wipe();
-  store_.drop(journal_->name());
-  if (stop_vault_) stop_vault_->drop();
-  stop_vault_.reset();
+  vault_->drop();
 }
 
 void Stash::leave_vault() {
@@ -219,17 +156,11 @@ void Stash::leave_vault() {
 void Stash::settle() {
   journal_->reclaim_slots();
   journal_->set_phase(Phase::Live);
-  journal_->set_vaults({.live = vault_->number(), .stop = 0});
-  if (stop_vault_) stop_vault_->drop();
-  stop_vault_.reset();
 }
 
 std::vector<NamedFd> Stash::fds() const {
   std::vector<NamedFd> all = vault_->fds();
-  const Journal& journal = stop_journal_ ? *stop_journal_ : *journal_;
-  all.push_back({.name = journal.name(), .fd = journal.fd()});
-  if (!stop_vault_) return all;
-  for (NamedFd& each : stop_vault_->fds()) all.push_back(std::move(each));
+  all.push_back({.name = journal_->name(), .fd = journal_->fd()});
   return all;
 }
 
@@ -253,7 +184,6 @@ void Stash::tidy(const Vault::Alive& alive, std::size_t clients) {
 
 Result<> StashReader::read() {
   Journal& journal = stash_.journal();
-  exact_ = journal.phase() == Phase::Stopped;
   first_free_id_ = journal.first_free_id();
   for (std::size_t i = 0; i < journal.slots(); ++i) {
     auto kept = journal.read(i);
@@ -265,17 +195,10 @@ Result<> StashReader::read() {
       kept_.push_back(std::move(**kept));
     }
   }
-  const auto visit = [this](bool kept) {
-    return [this, kept](std::uint64_t id, UniqueFd fd) {
-      first_free_id_ = std::max(first_free_id_, id + 1);
-      sockets_.emplace(id, Found{.fd = std::move(fd), .kept = kept});
-    };
-  };
-  Result<> read = stash_.vault().read(visit(then_ == ItsVault::GoesOn));
-  if (Vault* stop = stash_.stop_vault()) {
-    if (auto more = stop->read(visit(false)); !more) read = std::move(more);
-  }
-  return read;
+  return stash_.vault().read([this](std::uint64_t id, UniqueFd fd) {
+    first_free_id_ = std::max(first_free_id_, id + 1);
+    sockets_.emplace(id, Found{.fd = std::move(fd), .kept = then_ == ItsVault::GoesOn});
+  });
 }
 
 UniqueFd StashReader::claim(std::uint64_t id) {

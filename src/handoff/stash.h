@@ -2,10 +2,9 @@
 // vault with their sockets.
 //
 // While the process runs, it is kept up to date (crash_safe): sessions have their hot slots in the
-// journal, and clients' sockets are in the vault. At a stop (an upgrade, a restart) everything is
-// written once more and in full to a fresh journal, and the sockets that are not in the vault go
-// into a second one; so nothing of the first is touched, and a stop can be called off. Whoever
-// reads a stash goes on with it: its sessions get slots of the same journal.
+// journal, and clients' sockets are in the vault. After a crash, whoever reads a stash goes on with
+// it: its sessions get slots of the same journal. At an upgrade or a restart the next process goes
+// on with the vault, and has a journal of its own.
 //
 // StashReader gives each session's record and socket once.
 #pragma once
@@ -47,33 +46,15 @@ class Stash {
   const Journal& journal() const { return *journal_; }
   Vault& vault() { return *vault_; }
   const Vault& vault() const { return *vault_; }
-  Vault* stop_vault() { return stop_vault_.get(); }
 
-  // ---- A stop. The main thread's, while no worker runs.
-  Result<> begin_stop();
-  // False: no room; this one cannot be carried. `live`: the session's slot, if it has one.
-  bool put(Kind kind, std::uint64_t id, std::string_view record,
-           const session::HotSlot* live = nullptr);
-  // For a socket that the vault does not have (HotSlot::vaulted). False: the kernel has no room.
-  bool put_socket(std::uint64_t id, int fd);
-  std::size_t put_sockets(std::span<const Socket> sockets);
-  void end_stop(std::uint64_t first_free_id);  // now it may be restored as it is
-  void cancel_stop();                          // the process goes on as before
-  // The successor serves: what only this process needed is wiped and given back.
-  void retire();
-  // The same, but for the vault, with which the successor goes on.
+  // Another process goes on with the vault: the rest is wiped and given back.
   void leave_vault();
-
-  // ---- After it was read
-  // What hangs on the slot that was read hangs on `slot`, the session's, from now on.
-  void moved(session::HotSlot& read, session::HotSlot& slot) { journal_->move(read, slot); }
-  // All are built again and served: the rules of a crash hold from now on. The stop's vault goes.
+  // After it was read and all are built again.
   void settle();
 
   // The whole stash gets lost: its sockets are closed, its memory is wiped.
   void discard();
 
-  // What a successor gets: of the stop, if there is one.
   std::vector<NamedFd> fds() const;
   std::uint64_t first_free_id() const { return journal_->first_free_id(); }
   // Gives all of it to the FD store once more: this process has become the one that may.
@@ -89,8 +70,6 @@ class Stash {
   std::uint32_t next_number_ = 1;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Vault> vault_;
-  std::unique_ptr<Journal> stop_journal_;  // written by this process at its stop
-  std::unique_ptr<Vault> stop_vault_;      // of the stop: written, or read
   bool tidying_ = false;
   std::uint64_t refused_before_ = 0;
 };
@@ -105,8 +84,6 @@ class StashReader {
 
   // Nothing is taken out: who dies while reading, or later, has destroyed nothing.
   Result<> read();
-  // Written at a stop, and nothing has happened since; else the process has died while it ran.
-  bool exact() const { return exact_; }
   // Records that could not be read, each of one session.
   std::size_t damaged() const { return damaged_.size(); }
 
@@ -142,7 +119,6 @@ class StashReader {
   };
   Stash& stash_;
   const ItsVault then_;
-  bool exact_ = false;
   std::vector<std::size_t> damaged_;  // their slots
   std::uint64_t first_free_id_ = 1;
   std::vector<Kept> kept_;
