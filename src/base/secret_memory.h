@@ -30,10 +30,13 @@ struct SecretAllocator {
 
   T* allocate(std::size_t count) {
     static_assert(alignof(T) <= alignof(std::max_align_t));
-    return static_cast<T*>(take_secret_memory(count * sizeof(T)));
+    return static_cast<T*>(take_secret_memory(bytes(count)));
   }
   void deallocate(T* memory, std::size_t count) {
-    give_back_secret_memory(memory, count * sizeof(T));
+    give_back_secret_memory(memory, bytes(count));
+  }
+  static std::size_t bytes(std::size_t count) {
+    return count * sizeof(T);  // NOLINT(bugprone-sizeof-expression): T may well be a pointer
   }
   friend bool operator==(const SecretAllocator& /*a*/, const SecretAllocator& /*b*/) {
     return true;
