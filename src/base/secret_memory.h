@@ -32,9 +32,7 @@ struct SecretAllocator {
     static_assert(alignof(T) <= alignof(std::max_align_t));
     return static_cast<T*>(take_secret_memory(bytes(count)));
   }
-  void deallocate(T* memory, std::size_t count) {
-    give_back_secret_memory(memory, bytes(count));
-  }
+  void deallocate(T* memory, std::size_t count) { give_back_secret_memory(memory, bytes(count)); }
   static std::size_t bytes(std::size_t count) {
     return count * sizeof(T);  // NOLINT(bugprone-sizeof-expression): T may well be a pointer
   }
