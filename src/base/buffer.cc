@@ -27,20 +27,24 @@ void Buffer::append(Bytes more) {
   received(more.size());
 }
 
-BufferPool::Lent BufferPool::lend() {
+BufferPool::Lent BufferPool::lend(std::size_t size) {
   ++lent_;
-  if (kept_.empty()) return Lent(new Buffer(kSize), Return{this});
-  Lent buffer(kept_.back().release(), Return{this});
-  kept_.pop_back();
+  const bool small = size <= kSmall;
+  Kept& kept = small ? kept_small_ : kept_;
+  if (kept.empty()) return Lent(new Buffer(small ? kSmall : kSize), Return{this});
+  Lent buffer(kept.back().release(), Return{this});
+  kept.pop_back();
   return buffer;
 }
 
 void BufferPool::take_back(std::unique_ptr<Buffer> buffer) {
   CHECK(lent_ > 0);
   --lent_;
-  if (buffer->capacity() > kSize || kept_.size() >= kKept) return;
+  const bool small = buffer->capacity() == kSmall;
+  Kept& kept = small ? kept_small_ : kept_;
+  if ((!small && buffer->capacity() != kSize) || kept.size() >= kKept) return;
   buffer->consume(buffer->size());
-  kept_.push_back(std::move(buffer));
+  kept.push_back(std::move(buffer));
 }
 
 }  // namespace doorman

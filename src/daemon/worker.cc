@@ -125,9 +125,7 @@ void Worker::tick() {
     if (forget) part_of_.erase(&part->second->pool);
     part = forget ? parts_.erase(part) : std::next(part);
   }
-  for (auto& [id, client] : clients_) {
-    if (client->part() == nullptr) client->tick(at);  // the others are of a pool
-  }
+  logins.each([at](ClientSession& client) { client.tick(at); });
   if (live != nullptr) live->tick(at);
   const Duration limit = settings().cancel_wait_timeout;
   for (auto& request : cancel_requests_) {

@@ -34,7 +34,10 @@ void Outbox::send(Letter& letter) {
 }
 
 void Outbox::flush() {
-  for (Letter& letter : letters_) send(letter);
+  for (std::size_t i = 0; i < letters_.size(); ++i) {
+    if (i + 1 < letters_.size()) __builtin_prefetch(letters_[i + 1].stream);
+    send(letters_[i]);
+  }
   letters_.clear();
   used_ = 0;
 }

@@ -29,6 +29,8 @@ class Waiter : public ListNode<InQueue> {
   virtual void refused(const std::string& error_message) = 0;
   // It has waited for query_wait_timeout: it leaves the queue.
   virtual void waited_too_long() = 0;
+  // Said to who waits at each tick of the worker.
+  virtual void waits_still(Instant /*now*/) {}
 
  protected:
   ~Waiter() = default;

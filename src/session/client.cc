@@ -40,14 +40,22 @@ ClientSession::~ClientSession() {
 }
 
 void ClientSession::start() {
-  login_ = std::make_unique<Login>(*this);
+  begin_login();
   stream_.attach(host_->loop, host_->buffers, *this, &host_->outbox);
   stream_.mark_in(slot_->in_doubt);
   stream_.want_read(true);
 }
 
+Login& ClientSession::begin_login() {
+  login_ = std::make_unique<Login>(*this);
+  host_->logins.push_back(*this);
+  return *login_;
+}
+
 void ClientSession::settle_login() {
-  if (login_done_) login_.reset();
+  if (!login_done_ || !login_) return;
+  ListNode<InLogin>::unlink();
+  login_.reset();
 }
 
 void ClientSession::resume_login() {
@@ -148,7 +156,9 @@ void ClientSession::take_all(Bytes input) {
   take_input(input);
   if (state_ == ClientState::Closing) return;
   if (!input.empty()) {
-    inbox_ = host_->buffers.lend();
+    // Who waits for a server has mostly said all that it has to say.
+    const bool waits = state_ == ClientState::Waiting;
+    inbox_ = waits ? host_->buffers.lend(input.size()) : host_->buffers.lend();
     inbox_->append(input);
   }
   resume_reading();
@@ -241,19 +251,31 @@ bool ClientSession::check_length(const wire::Header& header) {
     fail(wire::sqlstate::kLimitExceeded, "a message is longer than max_packet_size");
     return false;
   }
-  static constexpr std::string_view kLarge = "QFBPdp";
-  static constexpr std::string_view kSmall = "CDEHSXcf";
   static constexpr std::uint32_t kSmallLimit = 10'000;
-  if (kLarge.find(header.type) != std::string_view::npos) return true;
-  if (kSmall.find(header.type) == std::string_view::npos) {
-    fail(
-        wire::sqlstate::kProtocolViolation,
-        "invalid frontend message type " + std::to_string(static_cast<unsigned char>(header.type)));
-    return false;
+  switch (header.type) {
+    case 'Q':
+    case 'F':
+    case 'B':
+    case 'P':
+    case 'd':
+    case 'p': return true;
+    case 'C':
+    case 'D':
+    case 'E':
+    case 'H':
+    case 'S':
+    case 'X':
+    case 'c':
+    case 'f':
+      if (header.length <= kSmallLimit) return true;
+      close("client sent an invalid message length");
+      return false;
+    default:
+      fail(wire::sqlstate::kProtocolViolation,
+           "invalid frontend message type " +
+               std::to_string(static_cast<unsigned char>(header.type)));
+      return false;
   }
-  if (header.length <= kSmallLimit) return true;
-  close("client sent an invalid message length");
-  return false;
 }
 
 bool ClientSession::take_without_server(const wire::Header& header, Bytes& input) {
@@ -266,9 +288,10 @@ bool ClientSession::take_without_server(const wire::Header& header, Bytes& input
     answer_sync();
     return true;
   }
-  static constexpr std::string_view kNothingToDo = "dcf";  // PostgreSQL ignores a late COPY, too
+  // PostgreSQL ignores a late COPY, too.
+  const bool of_copy = header.type == 'd' || header.type == 'c' || header.type == 'f';
   const bool good_flush = header.type == 'H' && header.length == 4;
-  if (skipping_to_sync_ || good_flush || kNothingToDo.find(header.type) != std::string_view::npos) {
+  if (skipping_to_sync_ || good_flush || of_copy) {
     discard(header, input);
     return true;
   }
@@ -561,6 +584,7 @@ void ClientSession::close(std::string_view reason) {
   enter(ClientState::Closing);
   ListNode<OfPart>::unlink();
   ListNode<InReady>::unlink();
+  ListNode<InLogin>::unlink();
   inbox_.reset();
   listening_.reset();
   if (host_->live != nullptr && slot_->vaulted.load(std::memory_order_relaxed) != 0) {
@@ -601,6 +625,10 @@ void ClientSession::request_cancel() {
   if (state_ != ClientState::Closing) host_->wake(*this);
 }
 
+void ClientSession::waits_still(Instant now) {
+  if (!logging_in()) tell_of_waiting(now);
+}
+
 // Once per wait: the queue is no secret.
 void ClientSession::tell_of_waiting(Instant now) {
   const Duration after = host_->settings().query_wait_notify;
@@ -628,10 +656,6 @@ void ClientSession::tick(Instant now) {
     if (over(state_since_, settings.client_idle_timeout)) {
       fail(wire::sqlstate::kIdleSessionTimeout, "client_idle_timeout");
     }
-    return;
-  }
-  if (state_ == ClientState::Waiting) {
-    tell_of_waiting(now);
     return;
   }
   if (!has_server(state_)) return;

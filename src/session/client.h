@@ -34,11 +34,19 @@ struct LastBatch {
   bool repeatable = false;
 };
 
+// What a Parse message says behind the name.
+struct ParseBody {
+  std::string_view all;  // text and parameter types
+  std::string_view sql;
+  bool concerns_names;  // it may
+};
+
 struct InReady {};  // tag of the worker's list of clients that can go on at the end of the turn
 
 class ClientSession final : public pool::Waiter,
                             public ListNode<OfPart>,
                             public ListNode<InReady>,
+                            public ListNode<InLogin>,
                             private net::EventHandler {
  public:
   ClientSession(Host& host, UniqueFd fd, const net::Address& peer);
@@ -94,12 +102,14 @@ class ClientSession final : public pool::Waiter,
   void served(pool::Server& server) override;
   void refused(const std::string& error_message) override;
   void waited_too_long() override;
+  void waits_still(Instant now) override;
 
   // For Login, which does the first part of the session's life.
   void logged_in_local(std::string user);
   void join_pool(PoolPart& part, pool::Charge database_charge, pool::Charge user_charge);
   void welcome();
   void wait_for_server();
+  Login& begin_login();
   // Deletes the Login once it has done its work; not from within it.
   void settle_login();
   bool logging_in() const { return login_ != nullptr && !login_done_; }
@@ -172,22 +182,23 @@ class ClientSession final : public pool::Waiter,
   bool may_go_on() const;
   bool relay_parse(const wire::Header& header, Bytes& input);
   bool relay_named_parse(const wire::Header& header, Bytes& input, std::string_view name,
-                         Bytes body);
-  void relay_unnamed_parse(const wire::Header& header, Bytes& input, const StatementRef& statement);
+                         const ParseBody& body);
+  void relay_unnamed_parse(const wire::Header& header, Bytes& input, StatementRef meant);
   bool relay_bind(const wire::Header& header, Bytes& input);
   bool relay_describe(const wire::Header& header, Bytes& input);
   bool relay_close(const wire::Header& header, Bytes& input);
   void relay_unknown_close(const wire::Header& header, Bytes& input, std::string_view name);
   struct Known {
-    StatementRef statement;    // null: the client has no such one
-    std::string_view as;       // what the server knows it by
-    ClientStatementRef named;  // null: it has no name
+    const StatementRef* statement;  // where the client has it; null: it has no such one
+    std::string_view as;            // what the server knows it by
+    ClientStatementRef named;       // null: it has no name
   };
+  void expect_use(Awaits awaits, Known& known, bool renamed);
   Known give(std::string_view name);
   Known give_unnamed();
-  StatementRef statement_of(Bytes body);
+  StatementRef statement_of(const ParseBody& body);
   StatementRef present(const StatementRef& statement);
-  Refusal refusal_of(std::string_view name, Bytes body);
+  Refusal refusal_of(std::string_view name, const ParseBody& body);
 
   // client_repeat.cc
   void note_said(const wire::Header& header, Bytes message, bool begins);

@@ -41,9 +41,13 @@ bool ClientSession::relay_message(const wire::Header& header, Bytes& input) {
       return relay_query(header, input);
     case 'F':
       query_begins();
-      server_->expect({.awaits = Awaits::Query,
-                       .deliver = Deliver::Forward,
-                       .listens = listening_ ? steps_of_query(header, input) : nullptr});
+      if (listening_) {
+        server_->expect({.awaits = Awaits::Query,
+                         .deliver = Deliver::Forward,
+                         .listens = steps_of_query(header, input)});
+      } else {
+        server_->expect_for_client(Awaits::Query);
+      }
       break;
     case 'S':
       if (server_->copy_is_unclear()) {
@@ -54,7 +58,7 @@ bool ClientSession::relay_message(const wire::Header& header, Bytes& input) {
         return true;
       }
       query_begins();
-      server_->expect({.awaits = Awaits::Sync, .deliver = Deliver::Forward});
+      server_->expect_for_client(Awaits::Sync);
       break;
     case 'c':
     case 'f': server_->copy_end_sent(); break;
@@ -67,7 +71,7 @@ bool ClientSession::relay_message(const wire::Header& header, Bytes& input) {
         return true;
       }
       query_begins();
-      server_->expect({.awaits = Awaits::WrongFlush, .deliver = Deliver::Forward});
+      server_->expect_for_client(Awaits::WrongFlush);
       break;
     case 'X': close("client close request"); return false;
     case 'p':

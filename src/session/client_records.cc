@@ -46,7 +46,7 @@ std::string SessionRecords::save(const ClientSession& client) {
   out.bytes(TagUnsent, client.stream_.unsent_bytes());
   out.text(TagPeer, save_address(client.peer_));
   out.text(TagCancelKey, client.host_->shared.cancel_keys.key_of(client.process_id_));
-  if (client.parameters_) out.text(TagParameters, save_parameters(client.parameters_->all()));
+  if (client.parameters_) out.text(TagParameters, client.parameters_->record());
   if (client.statements_) {
     client.statements_->each(
         [&](const ClientStatement& each) { out.text(TagStatement, save_client_statement(each)); });
@@ -91,7 +91,7 @@ Result<> SessionRecords::read_client(ClientSession& client, const std::string& r
       case TagDiscarding: client.discarding_ = field->number() != 0; break;
       case TagSkippingToSync: client.skipping_to_sync_ = field->number() != 0; break;
       case TagInbox:
-        client.inbox_ = host.buffers.lend();
+        client.inbox_ = host.buffers.lend(field->value.size());
         client.inbox_->append(bytes_of(field->value));
         break;
       case TagPeer: client.peer_ = load_address(field->value); break;
@@ -194,6 +194,7 @@ Image SessionRecords::detach(ClientSession& client) {
   image.user_charge = std::move(client.user_charge_);
   client.ListNode<OfPart>::unlink();
   client.ListNode<InReady>::unlink();
+  client.ListNode<InLogin>::unlink();
   client.enter(ClientState::Closing);
   client.inbox_.reset();
   image.client_kept = client.slot_->vaulted.load(std::memory_order_relaxed) != 0;
@@ -291,7 +292,7 @@ void SessionRecords::join(std::unique_ptr<ClientSession> client, const Image& im
   if (std::exchange(joined.cancel_wanted_, false)) joined.request_cancel();
 }
 
-Result<> SessionRecords::put_in(Host& host, Image image) {
+Result<> SessionRecords::put_in(Host& host, Image&& image) {
   if (image.client.empty()) {
     PoolPart* part = TRY(part_of_server(host, image.server));
     std::unique_ptr<ServerSession> server = TRY(load_server(host, *part, image));

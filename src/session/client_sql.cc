@@ -42,34 +42,42 @@ std::vector<SqlName> without_settings(std::vector<SqlName> names) {
 }  // namespace
 
 bool ClientSession::relay_query(const wire::Header& header, Bytes& input) {
+  const bool shares = shares_statements();
+  const bool whole = input.size() >= header.total();
+  std::string_view sql =
+      text_of(input.first(std::min(input.size(), header.total())).subspan(wire::kHeaderSize));
+  const bool good = !whole || (!sql.empty() && sql.find('\0') == sql.size() - 1);
+  if (whole && !sql.empty()) sql.remove_suffix(1);  // its zero byte
+  const bool concerns_names = shares && whole && may_concern_names(sql);
+  // PostgreSQL drops the unnamed statement, whatever becomes of the query; but not for a message
+  // that is none. Where an error may yet give one back, this query ends that one, too.
+  const bool ends_unnamed =
+      shares && good && statements_ && (statements_->unnamed() || server_->unnamed_is_changing());
+  const bool ends_servers =
+      shares && good && server_->statements().unnamed() != ServerStatements::Unnamed::None;
+  if (!concerns_names && !ends_unnamed && !ends_servers && !listening_) {
+    query_begins();
+    server_->expect_for_client(Awaits::Query);
+    forward(header, input);
+    return true;
+  }
   Reply reply = {.awaits = Awaits::Query, .deliver = Deliver::Forward};
   if (listening_) reply.listens = steps_of_query(header, input);
-  if (shares_statements()) {
-    const Bytes seen =
-        input.first(std::min(input.size(), header.total())).subspan(wire::kHeaderSize);
-    std::string_view sql = text_of(seen);
-    const bool whole = input.size() >= header.total();
-    const bool good = !whole || (!sql.empty() && sql.find('\0') == sql.size() - 1);
-    if (whole && !sql.empty()) sql.remove_suffix(1);  // its zero byte
-    if (may_concern_names(sql)) {
-      if (!settled(Stall::Names)) return false;
-      std::vector<SqlName> names = names_in(sql, dialect());
-      give_own_names(names);
-      names = without_settings(std::move(names));
-      reply.sql = !names.empty();
-      if (reply.sql) server_->expect_sql(std::move(names));
-    }
-    // PostgreSQL drops the unnamed statement, whatever becomes of the query; but not for a message
-    // that is none. Where an error may yet give one back, this query ends that one, too.
-    if (good && statements_ && (statements_->unnamed() || server_->unnamed_is_changing())) {
-      reply.unnamed = true;
-      reply.before = statements_->unnamed();
-      statements_->set_unnamed(nullptr);
-    }
-    if (good && server_->statements().unnamed() != ServerStatements::Unnamed::None) {
-      server_->note_unnamed(reply, nullptr);
-      if (!whole) server_->statements().set_unnamed(ServerStatements::Unnamed::Unknown);
-    }
+  if (concerns_names) {
+    if (!settled(Stall::Names)) return false;
+    std::vector<SqlName> names = names_in(sql, dialect());
+    give_own_names(names);
+    names = without_settings(std::move(names));
+    reply.sql = !names.empty();
+    if (reply.sql) server_->expect_sql(std::move(names));
+  }
+  if (ends_unnamed) {
+    reply.unnamed = true;
+    reply.before = statements_->exchange_unnamed(nullptr);
+  }
+  if (ends_servers) {
+    server_->note_unnamed(reply, nullptr);
+    if (!whole) server_->statements().set_unnamed(ServerStatements::Unnamed::Unknown);
   }
   query_begins();
   server_->expect(std::move(reply));
@@ -78,6 +86,11 @@ bool ClientSession::relay_query(const wire::Header& header, Bytes& input) {
 }
 
 bool ClientSession::relay_execute(const wire::Header& header, Bytes& input) {
+  if (!listening_ && !(statements_ && statements_->has_portals())) {
+    server_->expect_for_client(Awaits::Execute);
+    forward(header, input);
+    return true;
+  }
   Reply reply = {.awaits = Awaits::Execute, .deliver = Deliver::Forward};
   if (listening_) reply.listens = listening_->of_portal;
   if (statements_ && statements_->has_portals()) {

@@ -15,12 +15,13 @@ namespace {
 
 constexpr std::size_t kMaxNames = std::size_t{64} * 1024;  // portal and statement name of a Bind
 
-// True for a Parse message's text and parameter types, complete and with nothing behind them.
-bool is_parse_body(Bytes body) {
+// What a Parse message says behind the name, if it is complete and nothing follows.
+std::optional<ParseBody> parse_body(Bytes body) {
   wire::MessageReader reader(body);
-  reader.text();
+  const std::string_view sql = reader.text();
   const std::size_t types = reader.u16();
-  return !reader.failed() && reader.rest().size() == types * 4;
+  if (reader.failed() || reader.rest().size() != types * 4) return std::nullopt;
+  return ParseBody{.all = text_of(body), .sql = sql, .concerns_names = may_concern_names(sql)};
 }
 
 Bytes body_seen(const wire::Header& header, Bytes input) {
@@ -57,19 +58,17 @@ bool ClientSession::may_go_on() const {
 // ---- What is meant ----------------------------------------------------------------------------
 
 // The statement that a Parse with this body makes.
-StatementRef ClientSession::statement_of(Bytes body) {
-  const std::string_view text = text_of(body);
+StatementRef ClientSession::statement_of(const ParseBody& body) {
   const std::string& meaning = parameters_->meaning();
   std::vector<SqlName> names;
-  const std::string_view sql = text.substr(0, text.find('\0'));
-  if (may_concern_names(sql)) names = names_in(sql, dialect());
+  if (body.concerns_names) names = names_in(body.sql, dialect());
   if (!names.empty() || server_->settings_in_doubt()) {
     return host_->shared.statements.add_private(
-        {.settings = meaning, .body = std::string(text), .names = std::move(names)});
+        {.settings = meaning, .body = std::string(body.all), .names = std::move(names)});
   }
   const StatementRef& last = statements().unnamed();
-  if (last && last->shared && last->body == text && last->settings == meaning) return last;
-  return host_->recent_statements.intern(host_->shared.statements, text, meaning);
+  if (last && last->shared && last->body == body.all && last->settings == meaning) return last;
+  return host_->recent_statements.intern(host_->shared.statements, body.all, meaning);
 }
 
 // The same text as it is meant now: where a server must analyse it anew, its settings may be others
@@ -92,37 +91,37 @@ ClientSession::Known ClientSession::give(std::string_view name) {
     server_->hide_name(name);
     return {.statement = nullptr, .as = name, .named = nullptr};
   }
-  StatementRef statement = found->statement;
-  if (!server_->statements().has(*statement)) {
-    statement = present(statement);
-    if (statement != found->statement) statements().replace(*found, statement);
+  if (!server_->statements().has(*found->statement)) {
+    StatementRef now = present(found->statement);
+    if (now != found->statement) {
+      statements().replace(*found, std::move(now));
+      found = statements().find(name);
+    }
   }
+  const StatementRef& statement = found->statement;
   if (!statement->names.empty()) give_own_names(statement->names);
   server_->provide(statement);
-  const std::string_view as = statement->server_name;
-  return {.statement = std::move(statement), .as = as, .named = std::move(found)};
+  return {.statement = &statement, .as = statement->server_name, .named = std::move(found)};
 }
 
 ClientSession::Known ClientSession::give_unnamed() {
-  StatementRef statement = statements().unnamed();
+  const StatementRef& statement = statements().unnamed();
   ServerStatements& there = server_->statements();
   if (!statement) {
     server_->provide_unnamed(nullptr);
     return {};
   }
   if (!there.is_unnamed(*statement) && !there.has(*statement)) {
-    statement = present(statement);
-    statements().set_unnamed(statement);
+    statements().set_unnamed(present(statement));
   }
   if (!statement->names.empty()) give_own_names(statement->names);
   const bool share = part_->settings.share_unnamed_statements && statement->shared;
   if (share && (there.has(*statement) || !there.is_unnamed(*statement))) {
     server_->provide(statement);
-    const std::string_view as = statement->server_name;
-    return {.statement = std::move(statement), .as = as, .named = nullptr};
+    return {.statement = &statement, .as = statement->server_name, .named = nullptr};
   }
   server_->provide_unnamed(statement);
-  return {.statement = std::move(statement), .as = {}, .named = nullptr};
+  return {.statement = &statement, .as = {}, .named = nullptr};
 }
 
 // ---- Parse ------------------------------------------------------------------------------------
@@ -144,16 +143,16 @@ bool ClientSession::relay_parse(const wire::Header& header, Bytes& input) {
   if (listening_ && name.empty()) {
     listening_->of_unnamed = listen_steps(wire::MessageReader(reader.rest()).text(), dialect());
   }
-  const bool good = shares_statements() && (!whole || is_parse_body(reader.rest()));
-  if (!good || reader.failed()) {
-    server_->expect({.awaits = Awaits::Parse, .deliver = Deliver::Forward});
+  const std::optional<ParseBody> body = whole ? parse_body(reader.rest()) : std::nullopt;
+  if (!shares_statements() || reader.failed() || (whole && !body)) {
+    server_->expect_for_client(Awaits::Parse);
     forward(header, input);
     return true;
   }
-  if (!name.empty()) return relay_named_parse(header, input, name, reader.rest());
-  if (whole) {
-    if (may_concern_names(text_of(reader.rest())) && !settled(Stall::Names)) return false;
-    relay_unnamed_parse(header, input, statement_of(reader.rest()));
+  if (!name.empty()) return relay_named_parse(header, input, name, *body);
+  if (body) {
+    if (body->concerns_names && !settled(Stall::Names)) return false;
+    relay_unnamed_parse(header, input, statement_of(*body));
   } else {
     relay_unnamed_parse(header, input, host_->shared.statements.add_private({.kept = false}));
   }
@@ -161,7 +160,7 @@ bool ClientSession::relay_parse(const wire::Header& header, Bytes& input) {
 }
 
 bool ClientSession::relay_named_parse(const wire::Header& header, Bytes& input,
-                                      std::string_view name, Bytes body) {
+                                      std::string_view name, const ParseBody& body) {
   if (!settled(Stall::Names)) return false;
   ++part_->counters.client_parses;
   ServerStatements& there = server_->statements();
@@ -170,7 +169,7 @@ bool ClientSession::relay_named_parse(const wire::Header& header, Bytes& input,
   if (by_sql || statements().find(name)) {
     // The server gives the error for the duplicate, in its place: it has the name just before.
     if (!by_sql) server_->put_own_name(name, nullptr);
-    server_->expect({.awaits = Awaits::Parse, .deliver = Deliver::Forward});
+    server_->expect_for_client(Awaits::Parse);
     forward(header, input);
     return true;
   }
@@ -222,12 +221,11 @@ bool ClientSession::relay_named_parse(const wire::Header& header, Bytes& input,
 }
 
 void ClientSession::relay_unnamed_parse(const wire::Header& header, Bytes& input,
-                                        const StatementRef& statement) {
-  ClientStatements& mine = statements();
-  if (!statement->names.empty()) give_own_names(statement->names);
+                                        StatementRef meant) {
+  if (!meant->names.empty()) give_own_names(meant->names);
   Reply reply = {.awaits = Awaits::Parse, .deliver = Deliver::Forward, .unnamed = true};
-  reply.before = mine.unnamed();
-  mine.set_unnamed(statement);
+  reply.before = statements().exchange_unnamed(std::move(meant));
+  const StatementRef& statement = statements().unnamed();
   if (part_->settings.share_unnamed_statements && statement->shared) {
     ++part_->counters.client_parses;
     if (!server_->statements().use(*statement)) {
@@ -252,16 +250,28 @@ void ClientSession::relay_unnamed_parse(const wire::Header& header, Bytes& input
   forward(header, input);
 }
 
-Refusal ClientSession::refusal_of(std::string_view name, Bytes body) {
+Refusal ClientSession::refusal_of(std::string_view name, const ParseBody& body) {
   const config::Settings& settings = host_->settings();
   const auto most = static_cast<std::size_t>(settings.max_client_prepared_statements);
   if (most > 0 && statements().size() >= most) return Refusal::TooMany;
-  const std::size_t bytes = statements().bytes() + ClientStatements::bytes_of(name, body.size());
+  const std::size_t bytes =
+      statements().bytes() + ClientStatements::bytes_of(name, body.all.size());
   const std::size_t memory = settings.max_client_statement_memory;
   return memory > 0 && bytes > memory ? Refusal::TooLarge : Refusal::None;
 }
 
 // ---- Bind, Describe, Close --------------------------------------------------------------------
+
+void ClientSession::expect_use(Awaits awaits, Known& known, bool renamed) {
+  if (!renamed && !known.named) {
+    server_->expect_for_client(awaits);
+    return;
+  }
+  server_->expect({.awaits = awaits,
+                   .deliver = Deliver::Forward,
+                   .client_statement = std::move(known.named),
+                   .used = renamed && known.statement != nullptr ? *known.statement : nullptr});
+}
 
 bool ClientSession::relay_bind(const wire::Header& header, Bytes& input) {
   const Bytes seen = body_seen(header, input);
@@ -274,24 +284,22 @@ bool ClientSession::relay_bind(const wire::Header& header, Bytes& input) {
     if (!reader.failed()) {
       if (!settled(name.empty() ? Stall::Unnamed : Stall::Names)) return false;
       known = give(name);
-      const bool concerns_names = known.statement && !known.statement->names.empty();
+      const bool concerns_names = known.statement != nullptr && !(*known.statement)->names.empty();
       if (concerns_names || statements().has_portals()) {
-        statements().bind_portal(portal, known.statement);
+        statements().bind_portal(portal, known.statement != nullptr ? *known.statement : nullptr);
       }
     }
   }
   if (listening_) {
-    const bool text = known.statement && known.statement->kept;
+    const Statement* statement = known.statement != nullptr ? known.statement->get() : nullptr;
     listening_->of_portal =
-        text ? listen_steps(wire::MessageReader(bytes_of(known.statement->body)).text(), dialect())
-             : listening_->of_unnamed;
+        statement != nullptr && statement->kept
+            ? listen_steps(wire::MessageReader(bytes_of(statement->body)).text(), dialect())
+            : listening_->of_unnamed;
   }
   ++part_->counters.binds;
   const bool renamed = known.as != name;
-  server_->expect({.awaits = Awaits::Bind,
-                   .deliver = Deliver::Forward,
-                   .client_statement = std::move(known.named),
-                   .used = renamed ? known.statement : nullptr});
+  expect_use(Awaits::Bind, known, renamed);
   if (!renamed) {
     forward(header, input);
     return true;
@@ -312,10 +320,7 @@ bool ClientSession::relay_describe(const wire::Header& header, Bytes& input) {
     known = give(name);
   }
   const bool renamed = known.as != name;
-  server_->expect({.awaits = Awaits::Describe,
-                   .deliver = Deliver::Forward,
-                   .client_statement = std::move(known.named),
-                   .used = renamed ? known.statement : nullptr});
+  expect_use(Awaits::Describe, known, renamed);
   if (!renamed) {
     forward(header, input);
     return true;
@@ -338,8 +343,7 @@ bool ClientSession::relay_close(const wire::Header& header, Bytes& input) {
   }
   if (name.empty()) {
     reply.unnamed = true;
-    reply.before = statements().unnamed();
-    statements().set_unnamed(nullptr);
+    reply.before = statements().exchange_unnamed(nullptr);
     server_->note_unnamed(reply, nullptr);
     server_->expect(std::move(reply));
     forward(header, input);

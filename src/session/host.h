@@ -15,6 +15,7 @@
 #include "auth/users.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/intrusive_list.h"
 #include "base/secret_memory.h"
 #include "base/task.h"
 #include "config/config.h"
@@ -32,6 +33,8 @@
 #include "wire/message_writer.h"
 
 namespace doorman::session {
+
+struct InLogin {};
 
 class ClientSession;
 class ServerSession;
@@ -103,6 +106,7 @@ class Host {
   BufferPool buffers;
   net::Outbox outbox;
   HotSlots slots;
+  IntrusiveList<ClientSession, InLogin> logins;  // clients that are not logged in yet
   ParameterSets parameters;
   RecentStatements recent_statements;
 

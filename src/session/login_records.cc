@@ -32,8 +32,7 @@ std::string SessionRecords::save_login(const Login& login) {
 }
 
 Result<> SessionRecords::load_login(ClientSession& client, std::string_view record) {
-  client.login_ = std::make_unique<Login>(client);
-  Login& login = *client.login_;
+  Login& login = client.begin_login();
   RecordReader reader(record);
   while (auto field = TRY(reader.next())) {
     switch (field->tag) {

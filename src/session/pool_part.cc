@@ -139,11 +139,20 @@ void PoolPart::tick(Instant now) {
   if (!pool.waiting().empty()) pool.touch();
 }
 
+// Idle ones have one limit only, and there may be thousands of them.
 void PoolPart::expire_clients(Instant now) {
-  clients.each([now](ClientSession& client) { client.tick(now); });
+  if (settings.client_idle_timeout > Duration::zero()) {
+    clients.each([now](ClientSession& client) {
+      if (client.state() == ClientState::Idle) client.tick(now);
+    });
+  }
+  servers.each([now](ServerSession& server) {
+    if (ClientSession* client = server.client()) client->tick(now);
+  });
 }
 
 void PoolPart::expire_waiters(Instant now) {
+  pool.waiting().each([now](pool::Waiter& waiter) { waiter.waits_still(now); });
   if (settings.query_wait_timeout == Duration::zero()) return;
   while (!pool.waiting().empty()) {
     pool::Waiter& first = pool.waiting().front();

@@ -15,13 +15,7 @@ void ReplyQueue::grow() {
 void ReplyQueue::erase(std::size_t index, std::size_t count) {
   CHECK(index + count <= count_);
   for (std::size_t i = index; i + count < count_; ++i) at(i) = std::move(at(i + count));
-  for (std::size_t i = count_ - count; i < count_; ++i) {
-    at(i).statement.reset();
-    at(i).client_statement.reset();
-    at(i).listens.reset();
-    at(i).before.reset();
-    at(i).used.reset();
-  }
+  for (std::size_t i = count_ - count; i < count_; ++i) at(i) = {};
   count_ -= count;
   if (count_ == 0) emptied();
 }

@@ -62,6 +62,7 @@ struct Reply {
   bool own_sql = false;   // and SQL had prepared it
   bool doubtful = false;  // undone, it leaves in doubt whether the server has `statement`
   bool sql = false;       // its SQL concerns names: ServerSession has them
+  bool plain = false;     // kept by the queue: nothing is set but what comes first
   std::uint32_t sequence = 0;  // of those with a `statement`
   // Which statement the server gets (Parse) or loses (Close).
   StatementRef statement = {};
@@ -98,18 +99,19 @@ class ReplyQueue {
       grow();
     ring_[(first_ + count_++) & (ring_.size() - 1)] = std::move(reply);
   }
+  // Most are plain. Of these only the first bytes are touched, from here to pop(): what is free in
+  // the ring is as a Reply is made.
   void push(Awaits awaits, Deliver deliver) {
     if (count_ == ring_.size()) [[unlikely]]
       grow();
-    ring_[(first_ + count_++) & (ring_.size() - 1)] = {.awaits = awaits, .deliver = deliver};
+    Reply& place = ring_[(first_ + count_++) & (ring_.size() - 1)];
+    place.awaits = awaits;
+    place.deliver = deliver;
+    place.plain = true;
   }
   void pop() {
     Reply& gone = front();
-    if (gone.statement) gone.statement.reset();
-    if (gone.client_statement) gone.client_statement.reset();
-    if (gone.listens) gone.listens.reset();
-    if (gone.before) gone.before.reset();
-    if (gone.used) gone.used.reset();
+    if (!gone.plain) gone = {};
     first_ = (first_ + 1) & (ring_.size() - 1);
     if (--count_ == 0) emptied();
   }
@@ -122,6 +124,7 @@ class ReplyQueue {
 
   void grow();
   void emptied() {
+    first_ = 0;  // the same memory again
     if (ring_.size() > kMostKept) [[unlikely]]
       shrink();
   }

@@ -286,20 +286,22 @@ void ServerSession::link(ClientSession& client) {
   if (client.output_blocked()) stream_.want_read(false);
 }
 
-void ServerSession::expect_plain(Awaits awaits, Deliver deliver) {
+void ServerSession::expect_for_client(Awaits awaits) {
+  if (already_answered_ > 0) [[unlikely]] {
+    expect({.awaits = awaits, .deliver = Deliver::Forward});
+    return;
+  }
   if (awaits == Awaits::Sync) {
     skipping_ = false;
     ++batch_;
   }
-  if (deliver == Deliver::Forward) {
-    fresh_ = false;
-    open_batch_ = true;
-    if (awaits == Awaits::Query || awaits == Awaits::Sync) ++ready_pending_;
-  }
-  replies_.push(awaits, deliver);
+  fresh_ = false;
+  open_batch_ = true;
+  if (awaits == Awaits::Query || awaits == Awaits::Sync) ++ready_pending_;
+  replies_.push(awaits, Deliver::Forward);
 }
 
-void ServerSession::expect_more(Reply reply) {
+void ServerSession::expect(Reply reply) {
   if (reply.awaits == Awaits::Sync) {
     skipping_ = false;
     ++batch_;

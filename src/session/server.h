@@ -53,12 +53,9 @@ class ServerSession final : public pool::Server,
   void release();
   // The client is gone, wherever it was.
   void client_left();
-  // Inline, so that of a reply that concerns no statement, as most, nothing but its kind is left.
-  [[gnu::always_inline]] void expect(Reply reply) {
-    const bool plain = already_answered_ == 0 && reply.deliver != Deliver::Local &&
-                       reply == Reply{.awaits = reply.awaits, .deliver = reply.deliver};
-    plain ? expect_plain(reply.awaits, reply.deliver) : expect_more(std::move(reply));
-  }
+  void expect(Reply reply);
+  // As most are: for the client, and concerns no statement.
+  void expect_for_client(Awaits awaits);
   // True while a Parse cannot fail for the state of the transaction (25P02).
   bool transaction_is_known_good() const { return ready_pending_ == 0 && status_ != 'E'; }
 
@@ -187,8 +184,6 @@ class ServerSession final : public pool::Server,
   void repeat_batch();
   void pass_on(Bytes message);
   bool unexpected(char type);
-  void expect_plain(Awaits awaits, Deliver deliver);
-  void expect_more(Reply reply);
 
   // COPY FROM STDIN, see server_copy.cc.
   std::vector<Awaits> forget_eaten(bool with_next);

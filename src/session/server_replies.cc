@@ -92,7 +92,7 @@ void ServerSession::drop_front() {
   Reply& front = replies_.front();
   if (front.deliver == Deliver::Forward || front.deliver == Deliver::Local) ++answered_;
   if (front.awaits == Awaits::Execute) executed_ = true;
-  settle(front);
+  if (!front.plain) settle(front);
   replies_.pop();
 }
 
@@ -217,7 +217,7 @@ bool ServerSession::on_error(Bytes message) {
     const bool ends_query = own_names_put_before_query();
     skip_to_sync();
     if (ends_query && client_ != nullptr) {  // what PostgreSQL says behind an error of a Query
-      expect({.awaits = Awaits::Sync, .deliver = Deliver::Forward});
+      expect_for_client(Awaits::Sync);
       if (!stream_.write(bytes_of(wire::sync()))) stream_.want_read(true);  // and so learns why
     }
   }

@@ -14,6 +14,8 @@ using wire::SqlTokens;
 
 constexpr std::string_view kBlanks = " \t\n\r\f\v";
 
+bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
 char folded(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool begins_with(std::string_view text, std::string_view word) {
@@ -130,8 +132,9 @@ bool is_harmless_setting(std::string_view name) {
 }
 
 bool may_concern_names(std::string_view sql) {
-  const std::size_t begin = sql.find_first_not_of(kBlanks);
-  if (begin == std::string_view::npos) return false;
+  std::size_t begin = 0;
+  while (begin < sql.size() && is_blank(sql[begin])) ++begin;
+  if (begin == sql.size()) return false;
   const std::string_view text = sql.substr(begin);
   switch (folded(text[0])) {
     case '-':

@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "pool/held_texts.h"
@@ -138,6 +139,9 @@ class ClientStatements {
 
   const StatementRef& unnamed() const { return unnamed_; }  // null: none
   void set_unnamed(StatementRef statement) { unnamed_ = std::move(statement); }
+  StatementRef exchange_unnamed(StatementRef statement) {
+    return std::exchange(unnamed_, std::move(statement));
+  }
 
   // Portals of statements whose text concerns names.
   bool has_portals() const { return !portals_.empty(); }
@@ -216,8 +220,8 @@ class ServerStatements {
     return unnamed_ && unnamed_->id == statement.id;
   }
   const StatementRef& unnamed_statement() const { return unnamed_; }
-  void set_unnamed(StatementRef statement) {
-    unnamed_ = std::move(statement);
+  void set_unnamed(const StatementRef& statement) {
+    if (unnamed_ != statement) unnamed_ = statement;  // clients often say the same
     unnamed_state_ = Unnamed::Known;
   }
   void set_unnamed(Unnamed state) {

@@ -13,7 +13,7 @@ Bytes MessageReader::take(std::size_t size) {
   return last_;
 }
 
-std::string_view MessageReader::text() {
+std::string_view MessageReader::longer_text() {
   const std::string_view all = text_of(rest_);
   const std::size_t end = all.find('\0');
   if (end == std::string_view::npos) {

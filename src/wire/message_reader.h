@@ -16,7 +16,11 @@ class MessageReader {
   char byte() { return std::to_integer<char>(take(1).empty() ? std::byte{0} : last_[0]); }
   std::uint16_t u16() { return take(2).empty() ? std::uint16_t{0} : read_u16(last_.data()); }
   std::uint32_t u32() { return take(4).empty() ? 0 : read_u32(last_.data()); }
-  std::string_view text();  // up to its closing zero byte
+  std::string_view text() {  // up to its closing zero byte
+    if (rest_.empty() || rest_[0] != std::byte{0}) return longer_text();
+    rest_ = rest_.subspan(1);  // as most names of statements and portals
+    return {};
+  }
   std::string_view raw(std::size_t size) { return text_of(take(size)); }
 
   bool failed() const { return failed_; }
@@ -25,6 +29,7 @@ class MessageReader {
 
  private:
   Bytes take(std::size_t size);
+  std::string_view longer_text();
 
   Bytes rest_;
   Bytes last_;

@@ -106,6 +106,19 @@ TEST(BufferPool, ABufferThatHasGrownIsNotKept) {
   EXPECT_EQ(pool.lend()->capacity(), BufferPool::kSize);
 }
 
+TEST(BufferPool, LendsSmallOnesForLittle) {
+  BufferPool pool;
+  BufferPool::Lent small = pool.lend(BufferPool::kSmall);
+  EXPECT_EQ(small->capacity(), BufferPool::kSmall);
+  const Buffer* place = small.get();
+  small.reset();
+  EXPECT_EQ(pool.lend(1).get(), place);
+  EXPECT_EQ(pool.lend(BufferPool::kSmall + 1)->capacity(), BufferPool::kSize);
+  small = pool.lend(1);
+  small->append(bytes_of(std::string(BufferPool::kSmall + 1, 'x')));
+  EXPECT_EQ(small->size(), BufferPool::kSmall + 1);
+}
+
 TEST(BufferPool, KeepsABoundedNumber) {
   BufferPool pool;
   std::vector<BufferPool::Lent> all;
