@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/unique_fd.h"
 #include "cli/supervisor.h"
 #include "cli/upgrade.h"
 #include "config/config.h"
@@ -172,6 +173,8 @@ int main(int argc, char** argv) {
     return complain("it must not run as root: set user= in the configuration, or use --user");
   }
 
+  static constexpr std::size_t kBesidesClients = 1024;
+  expect_descriptors(static_cast<std::size_t>(config.settings.max_client_conn) + kBesidesClients);
   daemon::Daemon daemon(line->options, rules.take());
   control::Console console(daemon);
   if (auto opened = daemon.open(console); !opened) return complain(opened.error().message);

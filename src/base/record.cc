@@ -1,19 +1,38 @@
 #include "base/record.h"
 
+#include <array>
+#include <cstring>
+
 namespace doorman {
 
 RecordFormat record_format;
 
+namespace {
+
+constexpr std::size_t kHeadSize = 6;
+
+void write_head(std::byte* at, std::uint16_t tag, std::size_t length) {
+  tag = __builtin_bswap16(tag);
+  std::memcpy(at, &tag, sizeof tag);
+  write_u32(at + sizeof tag, static_cast<std::uint32_t>(length));
+}
+
+}  // namespace
+
+RecordWriter::RecordWriter() { out_.reserve(kUsual); }
+
 void RecordWriter::number(std::uint16_t tag, std::uint64_t value) {
-  append_u16(out_, tag);
-  append_u32(out_, sizeof value);
-  append_u64(out_, value);
+  std::array<std::byte, kHeadSize + sizeof value> field;
+  write_head(field.data(), tag, sizeof value);
+  value = __builtin_bswap64(value);
+  std::memcpy(field.data() + kHeadSize, &value, sizeof value);
+  out_.append(text_of(field));
 }
 
 void RecordWriter::text(std::uint16_t tag, std::string_view value) {
-  append_u16(out_, tag);
-  append_u32(out_, static_cast<std::uint32_t>(value.size()));
-  out_.append(value);
+  std::array<std::byte, kHeadSize> head;
+  write_head(head.data(), tag, value.size());
+  out_.append(text_of(head)).append(value);
 }
 
 std::uint64_t Field::number() const {
@@ -26,19 +45,12 @@ std::string RecordWriter::take() {
   return std::move(out_);
 }
 
-Result<std::optional<Field>> RecordReader::next() {
-  if (rest_.empty()) return std::optional<Field>();
-  if (rest_.size() < 6) return Error{ErrorCode::Protocol, "a record ends inside a field's header"};
-  const std::uint16_t tag = read_u16(bytes_of(rest_).data());
-  const std::uint32_t length = read_u32(bytes_of(rest_).data() + 2);
-  rest_.remove_prefix(6);
-  if (length > rest_.size()) {
-    return Error{ErrorCode::Protocol,
-                 "field " + std::to_string(tag) + " is longer than its record"};
-  }
-  const Field field = {.tag = tag, .value = rest_.substr(0, length)};
-  rest_.remove_prefix(length);
-  return std::optional(field);
+Error RecordReader::no_head() {
+  return {ErrorCode::Protocol, "a record ends inside a field's header"};
+}
+
+Error RecordReader::too_long(std::uint16_t tag) {
+  return {ErrorCode::Protocol, "field " + std::to_string(tag) + " is longer than its record"};
 }
 
 }  // namespace doorman

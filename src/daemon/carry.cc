@@ -146,6 +146,26 @@ std::vector<session::Image> let_go(Worker& worker, const Lane& lane,
   return images;
 }
 
+session::Image Piece::take_image() {
+  image.client = client;
+  image.server = server;
+  return std::move(image);
+}
+
+namespace {
+
+std::size_t count_records(std::string_view records) {
+  std::size_t count = 0;
+  while (records.size() >= 4) {
+    const std::size_t length = read_u32(bytes_of(records).data());
+    records.remove_prefix(std::min(records.size(), 4 + length));
+    ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
 Result<std::vector<Piece>> read_lane(std::string_view records, std::vector<UniqueFd>* fds,
                                      std::size_t& next_fd) {
   const auto take_fd = [&]() -> Result<UniqueFd> {
@@ -154,6 +174,7 @@ Result<std::vector<Piece>> read_lane(std::string_view records, std::vector<Uniqu
     return std::move((*fds)[next_fd++]);
   };
   std::vector<Piece> pieces;
+  pieces.reserve(count_records(records));
   while (!records.empty()) {
     if (records.size() < 4) return Error{ErrorCode::Protocol, "a record has no length"};
     const std::size_t length = read_u32(bytes_of(records).data());
@@ -166,8 +187,8 @@ Result<std::vector<Piece>> read_lane(std::string_view records, std::vector<Uniqu
       switch (field->tag) {
         case TagClientId: piece.entry.client = field->number(); break;
         case TagServerId: piece.entry.server = field->number(); break;
-        case TagClient: piece.image.client = field->value; break;
-        case TagServer: piece.image.server = field->value; break;
+        case TagClient: piece.client = field->value; break;
+        case TagServer: piece.server = field->value; break;
         case TagKept: piece.image.client_kept = field->number() != 0; break;
         case TagCancel: cancels.push_back(field->value); break;
         default: break;  // a later release knows it
@@ -206,7 +227,7 @@ Built visit_pieces(std::vector<Piece>& pieces, Try attempt) {
 
 Built build_sessions(Worker& worker, std::vector<Piece> pieces) {
   return visit_pieces(pieces, [&](Piece& piece) -> Result<> {
-    TRY(SessionRecords::put_in(worker, std::move(piece.image)));
+    TRY(SessionRecords::put_in(worker, piece.take_image()));
     for (auto& [record, fd] : piece.cancels) {
       auto request = session::CancelRequest::restored(worker, record, std::move(fd));
       if (request) worker.adopt(request.take());
@@ -217,6 +238,7 @@ Built build_sessions(Worker& worker, std::vector<Piece> pieces) {
 
 Built build_sessions(Halt& halt, std::size_t workers, std::vector<Piece> pieces) {
   std::vector<std::vector<Piece>> of_worker(workers);
+  for (auto& each : of_worker) each.reserve(pieces.size() / workers + workers);
   std::size_t next[2] = {};  // worker for a server alone, and for a client
   for (Piece& piece : pieces) {
     of_worker[next[piece.entry.client != 0 ? 1 : 0]++ % workers].push_back(std::move(piece));
@@ -237,7 +259,7 @@ Built build_sessions(Halt& halt, std::size_t workers, std::vector<Piece> pieces)
 
 Built check_sessions(Worker& worker, std::vector<Piece> pieces) {
   return visit_pieces(
-      pieces, [&](Piece& piece) { return SessionRecords::check(worker, std::move(piece.image)); });
+      pieces, [&](Piece& piece) { return SessionRecords::check(worker, piece.take_image()); });
 }
 
 }  // namespace doorman::daemon

@@ -47,12 +47,17 @@ std::vector<session::Image> let_go(Worker& worker, const Lane& lane,
 // An entry of a lane on the other side.
 struct Piece {
   Lane::Entry entry;
+  std::string_view client;  // the two records, in the lane's memory
+  std::string_view server;
   // image.client_kept: the vault of the process that it comes from has the client's socket.
-  session::Image image;
+  session::Image image;                                   // the descriptors
   std::vector<std::pair<std::string, UniqueFd>> cancels;  // requests on their way
+
+  session::Image take_image();  // with copies of the records
 };
 
-// `next_fd` gives the descriptors one by one; null: none are wanted.
+// `next_fd` gives the descriptors one by one; null: none are wanted. What comes back points into
+// `records`.
 Result<std::vector<Piece>> read_lane(std::string_view records, std::vector<UniqueFd>* fds,
                                      std::size_t& next_fd);
 

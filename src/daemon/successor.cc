@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <tuple>
 #include <utility>
@@ -135,9 +136,9 @@ void Successor::build(Message message) {
   std::size_t next_fd = 0;
   for (std::size_t i = first_lane; i < first_of_vault; ++i) {
     maps.push_back(must(Mapped::of(fds[i].get())));
-    for (Piece& piece : must(read_lane(maps.back().text(), &sockets, next_fd))) {
-      pieces.push_back(std::move(piece));
-    }
+    auto of_lane = must(read_lane(maps.back().text(), &sockets, next_fd));
+    pieces.reserve(pieces.size() + of_lane.size());
+    std::move(of_lane.begin(), of_lane.end(), std::back_inserter(pieces));
   }
   CrashSafety& crash_safety = daemon_.crash_safety();
   Taken taken;
@@ -214,14 +215,18 @@ void Successor::take_late(Message message) {
   if (!records) return;
   std::size_t next = 1;
   auto pieces = read_lane(records->text(), &message.fds, next);
-  handoff::wipe_memory(message.fds.front().get());
-  if (!pieces) return;
+  const auto wipe = [&] { handoff::wipe_memory(message.fds.front().get()); };
+  if (!pieces) {
+    wipe();
+    return;
+  }
   daemon_.visit_worker(next_worker_++ % daemon_.workers().size(), [&](Worker& worker) {
     const Built built = build_sessions(worker, pieces.take());
     if (!built.refused.empty()) {
       log(LogLevel::Warning, "upgrade: a client that came late is lost: {}", built.reason);
     }
   });
+  wipe();
 }
 
 // With the trial's descriptors, if there are more by now.

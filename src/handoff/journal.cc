@@ -236,6 +236,7 @@ std::optional<std::uint64_t> Journal::append(const RecordHead& record, std::stri
 
 bool Journal::write(HotSlot& slot, Kind kind, std::uint64_t id, std::string_view body) {
   if (!owns(slot) || body.size() > kHalf) return false;
+  const std::uint32_t sum = checksum(body);
   const std::lock_guard lock(mutex_);
   const auto size = static_cast<std::uint32_t>(body.size());
   const auto at = append({.size = size,
@@ -246,7 +247,7 @@ bool Journal::write(HotSlot& slot, Kind kind, std::uint64_t id, std::string_view
                           .previous = 0,
                           .changes = 0,
                           .whole = size,
-                          .sum = checksum(body),
+                          .sum = sum,
                           .unused = 0},
                          body);
   if (at) wipe_chain(slot.record.exchange(*at, std::memory_order_acq_rel), id);
@@ -255,6 +256,7 @@ bool Journal::write(HotSlot& slot, Kind kind, std::uint64_t id, std::string_view
 
 bool Journal::add(HotSlot& slot, Kind kind, std::uint64_t id, std::string_view body) {
   if (!owns(slot) || body.size() > kHalf) return false;
+  const std::uint32_t sum = checksum(body);
   const std::lock_guard lock(mutex_);
   const std::uint64_t previous = slot.record.load(std::memory_order_relaxed);
   if (previous == 0) return false;
@@ -269,7 +271,7 @@ bool Journal::add(HotSlot& slot, Kind kind, std::uint64_t id, std::string_view b
                           .previous = previous,
                           .changes = before->changes + size + std::uint32_t{sizeof(RecordHead)},
                           .whole = before->whole,
-                          .sum = checksum(body),
+                          .sum = sum,
                           .unused = 0},
                          body);
   if (at) slot.record.store(*at, std::memory_order_release);

@@ -104,7 +104,7 @@ void LiveStash::add(HotSlot& slot, Kind kind, std::string_view body) {
 }
 
 void LiveStash::parameters_changed(const ClientSession& client) {
-  add(client.slot(), Kind::ParametersChanged, session::save_parameters(client.parameters()->all()));
+  add(client.slot(), Kind::ParametersChanged, client.parameters()->record());
 }
 
 void LiveStash::statement_added(HotSlot& slot, const session::ClientStatement& added) {

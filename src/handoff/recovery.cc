@@ -2,8 +2,10 @@
 
 #include <sys/socket.h>
 
+#include <thread>
 #include <unordered_map>
 
+#include "base/helper_threads.h"
 #include "base/log.h"
 #include "session/client.h"
 #include "session/record_fields.h"
@@ -24,16 +26,23 @@ namespace {
 class Recovery {
  public:
   Recovery(StashReader& reader, const std::vector<session::Host*>& hosts, ThisStash then)
-      : reader_(reader), hosts_(hosts), then_(then) {}
+      : reader_(reader), hosts_(hosts), then_(then), going_(hosts.size()) {}
 
   void add_server(Kept& kept) { servers_.emplace(kept.record.id, kept.slot); }
   void client(Kept& kept);
+  void build_those_that_go_on();
   void server(Kept& kept);
   const Recovered& outcome() const { return outcome_; }
 
  private:
-  session::Host& next_host() { return *hosts_[next_++ % hosts_.size()]; }
-  Result<> build(Kept& kept, UniqueFd fd, bool in_vault);
+  // A client that goes on, if it can be built.
+  struct Going {
+    Kept kept;
+    session::Image image;  // with the socket
+    bool built = false;
+  };
+  std::size_t next_host() { return next_++ % hosts_.size(); }
+  static Result<> build(Going& going, session::Host& host);
   void done_with(HotSlot& slot) {
     if (then_ == ThisStash::GoesOn) reader_.forget(slot);
   }
@@ -44,6 +53,7 @@ class Recovery {
   const ThisStash then_;
   std::size_t next_ = 0;
   std::unordered_map<std::uint64_t, const HotSlot*> servers_;
+  std::vector<std::vector<Going>> going_;  // by host
   Recovered outcome_;
 };
 
@@ -63,23 +73,22 @@ std::optional<session::ClientChange::What> change_of(Kind kind) {
   return std::nullopt;
 }
 
-Result<> Recovery::build(Kept& kept, UniqueFd fd, bool in_vault) {
+// Where it fails, going.image.client_fd is left.
+Result<> Recovery::build(Going& going, session::Host& host) {
   std::vector<session::ClientChange> changes;
-  for (JournalRecord& each : kept.changes) {
+  for (JournalRecord& each : going.kept.changes) {
     const auto what = change_of(each.kind);
     if (!what) return Error{ErrorCode::Protocol, "a change of a kind that is not known"};
     changes.push_back({.what = *what, .record = std::move(each.body)});
   }
-  session::Image image;
-  image.client = TRY(SessionRecords::idle(kept.record.body, changes));
+  session::Image& image = going.image;
+  image.client = TRY(SessionRecords::idle(going.kept.record.body, changes));
   const bool listens =
-      (kept.slot->pending.load(std::memory_order_relaxed) & pending::kListens) != 0;
+      (going.kept.slot->pending.load(std::memory_order_relaxed) & pending::kListens) != 0;
   if (listens && !SessionRecords::listens(image.client)) {
     return Error{ErrorCode::Protocol, "what it listens to was not written down"};
   }
-  image.client_fd = std::move(fd);
-  image.client_kept = in_vault;
-  return SessionRecords::put_in(next_host(), std::move(image));
+  return SessionRecords::put_in(host, std::move(image));
 }
 
 void Recovery::client(Kept& kept) {
@@ -87,21 +96,46 @@ void Recovery::client(Kept& kept) {
   UniqueFd fd = reader_.claim(kept.record.id);
   HotSlot& slot = *kept.slot;
   const auto server = servers_.find(slot.peer_id.load(std::memory_order_relaxed));
-  Fate fate = fate_of(slot, server == servers_.end() ? nullptr : server->second);
+  const Fate fate = fate_of(slot, server == servers_.end() ? nullptr : server->second);
   if (fd && fate == Fate::GoesOn) {
-    UniqueFd copy(::dup(fd.get()));
-    const auto built = build(kept, std::move(fd), in_vault);
-    if (built) {
-      ++outcome_.clients;
-      fd = UniqueFd();
-    } else {
-      log(LogLevel::Warning, "C-{}: cannot go on: {}", kept.record.id, built.error().message);
-      fate = Fate::ToldLost;
-      fd = std::move(copy);
-    }
+    Going& going = going_[next_host()].emplace_back();
+    going.kept = std::move(kept);
+    going.image.client_fd = std::move(fd);
+    going.image.client_kept = in_vault;
+    return;
   }
   if (fd) end(std::move(fd), fate);
   done_with(slot);
+}
+
+// Each host's on a thread, since thousands of clients wait.
+void Recovery::build_those_that_go_on() {
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < hosts_.size(); ++i) {
+    threads.push_back(start_thread("recovery", [this, i] {
+      for (Going& each : going_[i]) {
+        const auto built = build(each, *hosts_[i]);
+        each.built = static_cast<bool>(built);
+        if (each.built) {
+          done_with(*each.kept.slot);
+        } else {
+          log(LogLevel::Warning, "C-{}: cannot go on: {}", each.kept.record.id,
+              built.error().message);
+        }
+      }
+    }));
+  }
+  for (std::thread& each : threads) each.join();
+  for (auto& of_host : going_) {
+    for (Going& each : of_host) {
+      if (each.built) {
+        ++outcome_.clients;
+        continue;
+      }
+      if (each.image.client_fd) end(std::move(each.image.client_fd), Fate::ToldLost);
+      done_with(*each.kept.slot);
+    }
+  }
 }
 
 void Recovery::end(UniqueFd fd, Fate fate) {
@@ -135,7 +169,7 @@ void Recovery::server(Kept& kept) {
   if (runs && slot.is_server != 0) {
     auto request = SessionRecords::load_for_cancel(kept.record.body);
     if (request) {
-      next_host().send_cancel(request->address, std::move(request->key), /*server=*/0);
+      hosts_[next_host()]->send_cancel(request->address, std::move(request->key), /*server=*/0);
       ++outcome_.cancelled;
     }
   }
@@ -181,6 +215,7 @@ Recovered recover(StashReader& reader, KeptStatements& statements,
   });
   reader.each(Kind::Server, [&](Kept& kept) { recovery.add_server(kept); });
   reader.each(Kind::Client, [&](Kept& kept) { recovery.client(kept); });
+  recovery.build_those_that_go_on();
   reader.each(Kind::Server, [&](Kept& kept) { recovery.server(kept); });
   reader.end_unclaimed();
   if (then == ThisStash::GoesOn) reader.forget_damaged();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "session/record_fields.h"
 #include "session/sql_names.h"
 
 namespace doorman::session {
@@ -109,6 +110,7 @@ Parameters ParameterSets::intern(const ParameterSet& set) {
   if (!shared) {
     auto fresh = std::make_shared<ParameterSet>(set);
     fresh->note_meaning();
+    fresh->record_ = save_parameters(fresh->all());
     shared = std::move(fresh);
     slot = shared;
   }

@@ -33,6 +33,8 @@ class ParameterSet {
   std::string key() const;  // equal for equal sets only
   // The same of those that may decide what a text of SQL means. Of interned sets only.
   const std::string& meaning() const { return meaning_; }
+  // What is written down of it. Of interned sets only.
+  const std::string& record() const { return record_; }
 
  private:
   friend class ParameterSets;
@@ -40,6 +42,7 @@ class ParameterSet {
 
   std::vector<Parameter> all_;  // sorted by folded name
   std::string meaning_;
+  std::string record_;
 };
 
 using Parameters = std::shared_ptr<const ParameterSet>;
@@ -62,10 +65,21 @@ class ParameterSets {
   Parameters intern(const ParameterSet& set);
   Parameters with(const Parameters& set, std::string_view name, std::string_view value);
   std::size_t size() const { return sets_.size(); }
+  // Sessions that are built one after the other have mostly the same parameters: the set of the
+  // record that was read last, if it was the same bytes, else null.
+  Parameters of_record(std::string_view record) const {
+    return record == last_record_ ? of_last_record_ : nullptr;
+  }
+  void note_record(std::string_view record, Parameters set) {
+    last_record_ = record;
+    of_last_record_ = std::move(set);
+  }
 
  private:
   std::unordered_map<std::string, std::weak_ptr<const ParameterSet>> sets_;
   std::size_t sweep_at_ = 64;
+  std::string last_record_;
+  Parameters of_last_record_;
 };
 
 }  // namespace doorman::session

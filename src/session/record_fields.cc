@@ -42,9 +42,12 @@ Result<std::vector<Parameter>> load_parameters(std::string_view record) {
 }
 
 Result<Parameters> load_set(ParameterSets& sets, std::string_view record) {
+  if (Parameters known = sets.of_record(record)) return known;
   ParameterSet set;
   for (const Parameter& each : TRY(load_parameters(record))) set.set(each.name, each.value);
-  return sets.intern(set);
+  Parameters read = sets.intern(set);
+  sets.note_record(record, read);
+  return read;
 }
 
 std::string save_statement(const Statement& statement) {

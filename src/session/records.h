@@ -74,9 +74,9 @@ struct SessionRecords {
   // socket and are deleted at the end of the turn. Error: it cannot be moved now, nothing changed.
   static Result<Image> take_out(ClientSession& client);
 
-  // Builds them again on `host`, where they go on. After an Error the image's descriptors are
-  // closed, without a word to the peers: another process may have them, too.
-  static Result<> put_in(Host& host, Image image);
+  // Builds them again on `host`, where they go on. After an Error `image` still has its
+  // descriptors, and the peers have not got a word: another process may have them, too.
+  static Result<> put_in(Host& host, Image&& image);
   // Whether put_in() could; `image` needs no descriptors.
   static Result<> check(Host& host, Image image);
 

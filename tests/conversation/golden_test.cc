@@ -235,7 +235,7 @@ void build(World& world, const std::string& lane, Peers& peers) {
   for (daemon::Piece& piece : *pieces) {
     if (piece.entry.client != 0) pair(piece.entry.client, piece.image.client_fd);
     if (piece.entry.server != 0) pair(piece.entry.server, piece.image.server_fd);
-    auto done = SessionRecords::put_in(world.worker(), std::move(piece.image));
+    auto done = SessionRecords::put_in(world.worker(), piece.take_image());
     ASSERT_TRUE(done) << done.error().message;
   }
 }
