@@ -302,6 +302,7 @@ Result<std::vector<Piece>> Parked::pieces(CrashSafety& crash_safety) {
 Result<> Parked::build(Daemon& daemon) {
   const Instant began = clock_now();
   const auto attempt = [&]() -> Result<> {
+    handoff::reached("unpark");
     TRY(daemon.take_state(process_));
     const std::vector<Worker*>& workers = daemon.workers();
     std::vector<Piece> all = TRY(pieces(daemon.crash_safety()));

@@ -169,7 +169,7 @@ def test_the_old_process_ends_when_it_has_nothing_left(upgradable):
 def test_fails_in_probation(upgradable, postgres, how):
     """The old process takes back who is idle, with all that has become of it since; who is in a
     transaction is told; nothing goes on in PostgreSQL."""
-    peer = upgradable(settings={"upgrade_probation": "3"})
+    peer = upgradable(settings={"upgrade_probation": "3", "default_pool_size": "2"})
     clients = [peer.connect(prepare_threshold=0) for _ in range(5)]
     silent, idle, changed, busy, leaving = clients
     for client in clients:
@@ -203,3 +203,8 @@ def test_fails_in_probation(upgradable, postgres, how):
         assert new.execute("SELECT 5").fetchone() == (5,)
     process.until(lambda: postgres.ask("SELECT count(*) FROM pg_stat_activity WHERE state LIKE "
                                        "'idle in transaction%'")[0][0] == 0, "it is rolled back")
+    # Nobody has more servers than the pool may have, whichever process opened them.
+    fresh = [peer.connect() for _ in range(6)]
+    for client in (*fresh, silent, idle, changed):
+        client.execute("SELECT 6")
+    assert postgres.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = 'tester'")[0][0] <= 2

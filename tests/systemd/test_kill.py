@@ -202,6 +202,17 @@ def test_killed_when_what_was_parked_has_just_been_taken(faulty):
         idle.check()
 
 
+def test_who_dies_over_what_was_parked_sets_it_aside_after_three_tries(faulty):
+    service = faulty("unpark:kill")
+    with IdleClients(service, count=10) as idle:
+        systemctl("restart", UNIT, check=False)
+        service.until_journal("cannot be used: 3 processes have died over it")
+        service.until_journal("the process before has died: 10 idle clients go on")
+        idle.check()
+    with service.connect() as new:
+        new.execute("select 1")
+
+
 @pytest.mark.parametrize("event", ["restart", "kill"])
 def test_killed_soon_after_it_was_started(service, event):
     """Whatever it has come to: nothing of the process before is given up too early."""
