@@ -125,10 +125,12 @@ def logins(pooler, program, seconds, password=""):
     }
 
 
-def build_logins(place):
-    program = place.path("logins")
-    source = os.path.join(HERE, "logins.c")
-    run_program(["cc", "-std=gnu11", "-O2", "-o", program, source, "-lcrypto", "-lpthread"], 60)
+def build(place, name, *libraries):
+    """The program of the source `name`.c beside this file."""
+    program = place.path(name)
+    if not os.path.exists(program):
+        source = os.path.join(HERE, name + ".c")
+        run_program(["cc", "-std=gnu11", "-O2", "-o", program, source, *libraries], 60)
     return program
 
 

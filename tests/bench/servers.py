@@ -96,8 +96,8 @@ class Place:
             return "".join(log.readlines()[-5:]).strip()
 
 
-def wait_for_login(place, name, process, port, user):
-    """Until `user` can log in at `port`."""
+def wait_for_login(place, name, process, port, user, every=0.05):
+    """Until `user` can log in at `port`; tried every so many seconds."""
     deadline = time.monotonic() + 15
     while True:
         try:
@@ -106,7 +106,7 @@ def wait_for_login(place, name, process, port, user):
         except OSError as error:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise Broken(f"{name} does not serve: {error}\n{place.last_lines(name)}") from error
-            time.sleep(0.05)
+            time.sleep(every)
 
 
 class Postgres:

@@ -6,6 +6,7 @@ Protocol: sd_notify(3), sd_listen_fds(3).
 """
 
 import array
+import contextlib
 import os
 import signal
 import socket
@@ -97,6 +98,8 @@ class FdStore:
         self.socket.shutdown(socket.SHUT_RDWR)
         self.thread.join(10)
         self.socket.close()
+        with contextlib.suppress(FileNotFoundError):  # its folder may have gone first
+            os.unlink(self.path)
         for _, fd in self.kept:
             os.close(fd)
         self.kept = []
