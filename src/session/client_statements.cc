@@ -67,7 +67,9 @@ StatementRef ClientSession::statement_of(const ParseBody& body) {
         {.settings = meaning, .body = std::string(body.all), .names = std::move(names)});
   }
   const StatementRef& last = statements().unnamed();
-  if (last && last->shared && last->body == body.all && last->settings == meaning) return last;
+  if (last && last->shared && last->body == body.all && statements().fits(*last, parameters_)) {
+    return last;
+  }
   return host_->recent_statements.intern(host_->shared.statements, body.all, meaning);
 }
 

@@ -85,7 +85,10 @@ class ReplyQueue {
   bool empty() const { return count_ == 0; }
   std::size_t size() const { return count_; }
   std::size_t room() const { return ring_.size(); }
-  Reply& front() { return at(0); }
+  Reply& front() {
+    CHECK(count_ > 0);
+    return ring_[first_];
+  }
   Reply& at(std::size_t index) {
     CHECK(index < count_);
     return ring_[(first_ + index) & (ring_.size() - 1)];
@@ -94,7 +97,7 @@ class ReplyQueue {
     CHECK(index < count_);
     return ring_[(first_ + index) & (ring_.size() - 1)];
   }
-  void push(Reply reply) {
+  void push(Reply&& reply) {
     if (count_ == ring_.size()) [[unlikely]]
       grow();
     ring_[(first_ + count_++) & (ring_.size() - 1)] = std::move(reply);

@@ -301,7 +301,7 @@ void ServerSession::expect_for_client(Awaits awaits) {
   replies_.push(awaits, Deliver::Forward);
 }
 
-void ServerSession::expect(Reply reply) {
+void ServerSession::expect(Reply&& reply) {
   if (reply.awaits == Awaits::Sync) {
     skipping_ = false;
     ++batch_;

@@ -53,7 +53,7 @@ class ServerSession final : public pool::Server,
   void release();
   // The client is gone, wherever it was.
   void client_left();
-  void expect(Reply reply);
+  void expect(Reply&& reply);
   // As most are: for the client, and concerns no statement.
   void expect_for_client(Awaits awaits);
   // True while a Parse cannot fail for the state of the transaction (25P02).
@@ -158,6 +158,8 @@ class ServerSession final : public pool::Server,
   void go_on();  // with what waits in the inbox
 
   // Replies, see server_replies.cc.
+  bool was_not_asked();
+  bool answered(Awaits awaited, Bytes message);
   bool completed(Awaits awaited);
   bool described();
   bool on_command_complete(Bytes message);
@@ -173,7 +175,7 @@ class ServerSession final : public pool::Server,
   void undo(Reply& reply, std::size_t index, std::uint32_t settled);
   void undo_unnamed(Reply& reply, std::size_t index);
   void settle(Reply& reply);
-  void drop_front();
+  void drop(Reply& front);
   bool statements_unsettled() const;
   bool close_doubtful(const Statement& statement);
   void end_sql(std::string_view tag);

@@ -56,6 +56,7 @@ bool ServerSession::hold(Awaits what) {
 
 // What the client says next is no part of a COPY: it expects the Syncs to have ended that.
 void ServerSession::send_held() {
+  if (replies_.empty() || !is_held(last_awaits())) return;
   const std::size_t count = held();
   std::vector<Awaits> kept;
   for (std::size_t i = replies_.size() - count; i < replies_.size(); ++i) {

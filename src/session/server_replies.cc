@@ -24,10 +24,10 @@ Bytes body_of(Bytes message) { return message.subspan(wire::kHeaderSize); }
 bool ServerSession::take_message(const wire::Header& header, Bytes message) {
   if (login_) return login_->take_message(header, message);
   switch (header.type) {
-    case '1': pass_on(message); return completed(Awaits::Parse);
-    case '2': pass_on(message); return completed(Awaits::Bind);
-    case '3': pass_on(message); return completed(Awaits::Close);
-    case 'n': pass_on(message); return completed(Awaits::Describe);
+    case '1': return answered(Awaits::Parse, message);
+    case '2': return answered(Awaits::Bind, message);
+    case '3': return answered(Awaits::Close, message);
+    case 'n': return answered(Awaits::Describe, message);
     case 's':
     case 'I':
       pass_on(message);
@@ -78,18 +78,34 @@ void ServerSession::pass_on(Bytes message) {
   if (passing_) host_->to_client.add(message);
 }
 
-bool ServerSession::completed(Awaits awaited) {
-  if (replies_.empty() || replies_.front().awaits != awaited) {
-    fail(wire::sqlstate::kProtocolViolation, "the server answered what it was not asked");
-    return false;
-  }
-  drop_front();
+bool ServerSession::was_not_asked() {
+  fail(wire::sqlstate::kProtocolViolation, "the server answered what it was not asked");
+  return false;
+}
+
+// The whole of an answer.
+bool ServerSession::answered(Awaits awaited, Bytes message) {
+  if (replies_.empty()) return was_not_asked();
+  Reply& front = replies_.front();
+  passing_ = client_ != nullptr && front.deliver == Deliver::Forward;
+  if (passing_) host_->to_client.add(message);
+  if (front.awaits != awaited) return was_not_asked();
+  drop(front);
   advance();
   return true;
 }
 
-void ServerSession::drop_front() {
+bool ServerSession::completed(Awaits awaited) {
+  if (replies_.empty()) return was_not_asked();
   Reply& front = replies_.front();
+  if (front.awaits != awaited) return was_not_asked();
+  drop(front);
+  advance();
+  return true;
+}
+
+// The front of the queue.
+void ServerSession::drop(Reply& front) {
   if (front.deliver == Deliver::Forward || front.deliver == Deliver::Local) ++answered_;
   if (front.awaits == Awaits::Execute) executed_ = true;
   if (!front.plain) settle(front);
@@ -113,7 +129,7 @@ void ServerSession::advance() {
     if (next.deliver != Deliver::Local) return;
     const char type = next.awaits == Awaits::Parse ? '1' : '3';
     if (client_ != nullptr) host_->to_client.add_copy(wire::empty_message(type));
-    drop_front();
+    drop(next);
   }
 }
 
@@ -275,7 +291,7 @@ bool ServerSession::on_ready(Bytes message) {
   executed_ = false;
   if (deliver == Deliver::Swallow) return on_swallowed_ready();
   --ready_pending_;
-  drop_front();
+  drop(replies_.front());
   answered_ = 0;
   if (client_ != nullptr) {
     client_->query_ended(status_, /*more=*/!replies_.empty());
@@ -311,7 +327,7 @@ bool ServerSession::on_ready(Bytes message) {
 }
 
 bool ServerSession::on_swallowed_ready() {
-  drop_front();
+  drop(replies_.front());
   advance();
   if (healing_) {
     repeat_batch();

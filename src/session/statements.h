@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "pool/held_texts.h"
+#include "session/parameters.h"
 #include "session/sql_names.h"
 
 namespace doorman::session {
@@ -143,6 +144,15 @@ class ClientStatements {
     return std::exchange(unnamed_, std::move(statement));
   }
 
+  // True: it was made with settings that mean the same as these. Compared once for each pair.
+  bool fits(const Statement& statement, const Parameters& parameters) {
+    if (statement.id == fitting_ && parameters == fits_) return true;
+    if (statement.settings != parameters->meaning()) return false;
+    fitting_ = statement.id;
+    fits_ = parameters;
+    return true;
+  }
+
   // Portals of statements whose text concerns names.
   bool has_portals() const { return !portals_.empty(); }
   void bind_portal(std::string_view portal, const StatementRef& statement);
@@ -162,6 +172,8 @@ class ClientStatements {
   std::unordered_map<std::string_view, ClientStatementRef> by_name_;  // keys point into the values
   std::size_t bytes_ = 0;
   StatementRef unnamed_;
+  std::uint64_t fitting_ = 0;  // the statement that fits() has found to fit `fits_`
+  Parameters fits_;
   std::map<std::string, StatementRef, std::less<>> portals_;
 };
 
