@@ -22,6 +22,11 @@ void wipe(std::array<std::byte, N>& bytes) {
   wipe(std::span<std::byte>(bytes));
 }
 
+// Wipes what functions that have returned have left: 16 KiB of stack below the caller, and vector
+// registers, which the dynamic linker saves on the stack when a library calls something for the
+// first time. Functions wipe their own secrets, but not what was spilled or copied through those.
+void wipe_traces();
+
 // Wipes a local secret on every way out of a function.
 template <class T>
 class [[nodiscard]] WipeAtEnd {

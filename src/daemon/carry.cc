@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/record.h"
+#include "base/secret.h"
 
 namespace doorman::daemon {
 
@@ -226,7 +227,7 @@ Built visit_pieces(std::vector<Piece>& pieces, Try attempt) {
 }  // namespace
 
 Built build_sessions(Worker& worker, std::vector<Piece> pieces) {
-  return visit_pieces(pieces, [&](Piece& piece) -> Result<> {
+  Built built = visit_pieces(pieces, [&](Piece& piece) -> Result<> {
     TRY(SessionRecords::put_in(worker, piece.take_image()));
     for (auto& [record, fd] : piece.cancels) {
       auto request = session::CancelRequest::restored(worker, record, std::move(fd));
@@ -234,6 +235,8 @@ Built build_sessions(Worker& worker, std::vector<Piece> pieces) {
     }
     return {};
   });
+  wipe_traces();  // of keys in the records
+  return built;
 }
 
 Built build_sessions(Halt& halt, std::size_t workers, std::vector<Piece> pieces) {
@@ -258,8 +261,10 @@ Built build_sessions(Halt& halt, std::size_t workers, std::vector<Piece> pieces)
 }
 
 Built check_sessions(Worker& worker, std::vector<Piece> pieces) {
-  return visit_pieces(
+  Built built = visit_pieces(
       pieces, [&](Piece& piece) { return SessionRecords::check(worker, piece.take_image()); });
+  wipe_traces();
+  return built;
 }
 
 }  // namespace doorman::daemon

@@ -7,6 +7,7 @@
 
 #include "base/helper_threads.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "session/client.h"
 #include "session/record_fields.h"
 #include "session/records.h"
@@ -123,6 +124,7 @@ void Recovery::build_those_that_go_on() {
               built.error().message);
         }
       }
+      wipe_traces();  // of keys: it outlives the thread
     }));
   }
   for (std::thread& each : threads) each.join();
@@ -219,6 +221,7 @@ Recovered recover(StashReader& reader, KeptStatements& statements,
   reader.each(Kind::Server, [&](Kept& kept) { recovery.server(kept); });
   reader.end_unclaimed();
   if (then == ThisStash::GoesOn) reader.forget_damaged();
+  wipe_traces();  // of records, which have been read on this thread
   return recovery.outcome();
 }
 

@@ -335,6 +335,7 @@ void Login::sasl_final(Bytes body) {
     auth::ScramKeys keys = scram_->keys();
     const WipeAtEnd wiped(keys);
     client_.host().shared.passwords.remember_keys(user_, keys);
+    wipe_traces();
   }
   authenticated();
 }

@@ -323,7 +323,9 @@ bool ServerLogin::continue_sasl(Bytes data) {
     auto keys = passwords.keys(server.part_->settings.server_user);
     if (keys) {
       const WipeAtEnd wiped(*keys);
-      return answer(scram->final_with_keys(*keys));
+      const bool answered = answer(scram->final_with_keys(*keys));
+      wipe_traces();
+      return answered;
     }
   }
   if (secret.kind != auth::Secret::Kind::Plain) {
