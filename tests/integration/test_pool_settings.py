@@ -179,7 +179,7 @@ def test_connect_query_that_fails(postgres, pooler):
     peer = pooler(databases={"postgres": "connect_query='select no_such_function()'"})
     with wire.connect(peer) as connection:
         assert connection.rows("select 1") == ["1"]
-    assert "no_such_function" in peer.read_log()
+    process.until(lambda: "no_such_function" in peer.read_log(), "it is logged")
     assert peer.read_log().count("new connection to server") <= 3
 
 
