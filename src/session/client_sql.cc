@@ -46,15 +46,15 @@ bool ClientSession::relay_query(const wire::Header& header, Bytes& input) {
   const bool whole = input.size() >= header.total();
   std::string_view sql =
       text_of(input.first(std::min(input.size(), header.total())).subspan(wire::kHeaderSize));
-  const bool good = !whole || (!sql.empty() && sql.find('\0') == sql.size() - 1);
+  const bool good = shares && (!whole || (!sql.empty() && sql.find('\0') == sql.size() - 1));
   if (whole && !sql.empty()) sql.remove_suffix(1);  // its zero byte
-  const bool concerns_names = shares && whole && may_concern_names(sql);
+  const bool concerns_names = shares && may_concern_names(sql);
   // PostgreSQL drops the unnamed statement, whatever becomes of the query; but not for a message
   // that is none. Where an error may yet give one back, this query ends that one, too.
   const bool ends_unnamed =
-      shares && good && statements_ && (statements_->unnamed() || server_->unnamed_is_changing());
+      good && statements_ && (statements_->unnamed() || server_->unnamed_is_changing());
   const bool ends_servers =
-      shares && good && server_->statements().unnamed() != ServerStatements::Unnamed::None;
+      good && server_->statements().unnamed() != ServerStatements::Unnamed::None;
   if (!concerns_names && !ends_unnamed && !ends_servers && !listening_) {
     query_begins();
     server_->expect_for_client(Awaits::Query);

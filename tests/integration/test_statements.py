@@ -236,6 +236,10 @@ SQL = {
         step(query('deallocate "c""d"')), step(query("deallocate prepare")),
         step(query('deallocate "all"')), step(query("/* x */ deallocate a; -- y")),
         step(named("a") + SYNC), step(named("B") + SYNC), step(named("prepare") + SYNC)],
+    "deallocate before what no buffer holds": [
+        step(parse("select 1", "a") + SYNC),
+        step(query("deallocate a; select 1 /* " + "long " * 40_000 + "*/")),
+        step(named("a") + SYNC)],
     "deallocate in a long text": [
         step(parse("select 1", "a") + SYNC),
         step(query("/* " + "long " * 30 + "*/ deallocate\n  -- and more\n  prepare\n\ta")),
