@@ -36,6 +36,16 @@ inline std::uint64_t read_u64(const std::byte* at) {
   return __builtin_bswap64(value);
 }
 
+inline void write_u16(std::byte* at, std::uint16_t value) {
+  value = __builtin_bswap16(value);
+  std::memcpy(at, &value, sizeof value);
+}
+
+inline void write_u64(std::byte* at, std::uint64_t value) {
+  value = __builtin_bswap64(value);
+  std::memcpy(at, &value, sizeof value);
+}
+
 inline void write_u32(std::byte* at, std::uint32_t value) {
   value = __builtin_bswap32(value);
   std::memcpy(at, &value, sizeof value);

@@ -1,7 +1,6 @@
 #include "base/record.h"
 
 #include <array>
-#include <cstring>
 
 namespace doorman {
 
@@ -9,11 +8,8 @@ RecordFormat record_format;
 
 namespace {
 
-constexpr std::size_t kHeadSize = 6;
-
 void write_head(std::byte* at, std::uint16_t tag, std::size_t length) {
-  tag = __builtin_bswap16(tag);
-  std::memcpy(at, &tag, sizeof tag);
+  write_u16(at, tag);
   write_u32(at + sizeof tag, static_cast<std::uint32_t>(length));
 }
 
@@ -22,15 +18,14 @@ void write_head(std::byte* at, std::uint16_t tag, std::size_t length) {
 RecordWriter::RecordWriter() { out_.reserve(kUsual); }
 
 void RecordWriter::number(std::uint16_t tag, std::uint64_t value) {
-  std::array<std::byte, kHeadSize + sizeof value> field;
+  std::array<std::byte, Field::kHeadSize + sizeof value> field;
   write_head(field.data(), tag, sizeof value);
-  value = __builtin_bswap64(value);
-  std::memcpy(field.data() + kHeadSize, &value, sizeof value);
+  write_u64(field.data() + Field::kHeadSize, value);
   out_.append(text_of(field));
 }
 
 void RecordWriter::text(std::uint16_t tag, std::string_view value) {
-  std::array<std::byte, kHeadSize> head;
+  std::array<std::byte, Field::kHeadSize> head;
   write_head(head.data(), tag, value.size());
   out_.append(text_of(head)).append(value);
 }

@@ -45,6 +45,8 @@ class RecordWriter {
 };
 
 struct Field {
+  static constexpr std::size_t kHeadSize = 6;  // tag and length
+
   std::uint16_t tag;
   std::string_view value;  // into the record
 
@@ -57,17 +59,16 @@ class RecordReader {
   // The next field, nullopt at the end. Inline: an upgrade reads a million of them in its pause.
   Result<std::optional<Field>> next() {
     if (rest_.empty()) return std::optional<Field>();
-    if (rest_.size() < kHeadSize) return no_head();
+    if (rest_.size() < Field::kHeadSize) return no_head();
     const std::uint16_t tag = read_u16(bytes_of(rest_).data());
     const std::uint32_t length = read_u32(bytes_of(rest_).data() + 2);
-    if (length > rest_.size() - kHeadSize) return too_long(tag);
-    const Field field = {.tag = tag, .value = {rest_.data() + kHeadSize, length}};
-    rest_.remove_prefix(kHeadSize + length);
+    if (length > rest_.size() - Field::kHeadSize) return too_long(tag);
+    const Field field = {.tag = tag, .value = {rest_.data() + Field::kHeadSize, length}};
+    rest_.remove_prefix(Field::kHeadSize + length);
     return std::optional(field);
   }
 
  private:
-  static constexpr std::size_t kHeadSize = 6;  // tag and length
   [[gnu::cold]] static Error no_head();
   [[gnu::cold]] static Error too_long(std::uint16_t tag);
 

@@ -215,18 +215,15 @@ void Successor::take_late(Message message) {
   if (!records) return;
   std::size_t next = 1;
   auto pieces = read_lane(records->text(), &message.fds, next);
-  const auto wipe = [&] { handoff::wipe_memory(message.fds.front().get()); };
-  if (!pieces) {
-    wipe();
-    return;
+  if (pieces) {
+    daemon_.visit_worker(next_worker_++ % daemon_.workers().size(), [&](Worker& worker) {
+      const Built built = build_sessions(worker, pieces.take());
+      if (!built.refused.empty()) {
+        log(LogLevel::Warning, "upgrade: a client that came late is lost: {}", built.reason);
+      }
+    });
   }
-  daemon_.visit_worker(next_worker_++ % daemon_.workers().size(), [&](Worker& worker) {
-    const Built built = build_sessions(worker, pieces.take());
-    if (!built.refused.empty()) {
-      log(LogLevel::Warning, "upgrade: a client that came late is lost: {}", built.reason);
-    }
-  });
-  wipe();
+  handoff::wipe_memory(message.fds.front().get());  // the pieces are in it
 }
 
 // With the trial's descriptors, if there are more by now.

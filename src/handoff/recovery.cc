@@ -124,7 +124,7 @@ void Recovery::build_those_that_go_on() {
               built.error().message);
         }
       }
-      wipe_traces();  // of keys: it outlives the thread
+      wipe_traces();  // of keys: the stack is kept for other threads
     }));
   }
   for (std::thread& each : threads) each.join();

@@ -145,8 +145,9 @@ bool ClientSession::relay_parse(const wire::Header& header, Bytes& input) {
   if (listening_ && name.empty()) {
     listening_->of_unnamed = listen_steps(wire::MessageReader(reader.rest()).text(), dialect());
   }
-  const std::optional<ParseBody> body = whole ? parse_body(reader.rest()) : std::nullopt;
-  if (!shares_statements() || reader.failed() || (whole && !body)) {
+  const bool shares = shares_statements() && !reader.failed();
+  const std::optional<ParseBody> body = shares && whole ? parse_body(reader.rest()) : std::nullopt;
+  if (!shares || (whole && !body)) {
     server_->expect_for_client(Awaits::Parse);
     forward(header, input);
     return true;

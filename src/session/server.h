@@ -158,8 +158,6 @@ class ServerSession final : public pool::Server,
   void go_on();  // with what waits in the inbox
 
   // Replies, see server_replies.cc.
-  bool was_not_asked();
-  bool answered(Awaits awaited, Bytes message);
   bool completed(Awaits awaited);
   bool described();
   bool on_command_complete(Bytes message);

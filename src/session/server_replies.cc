@@ -24,10 +24,10 @@ Bytes body_of(Bytes message) { return message.subspan(wire::kHeaderSize); }
 bool ServerSession::take_message(const wire::Header& header, Bytes message) {
   if (login_) return login_->take_message(header, message);
   switch (header.type) {
-    case '1': return answered(Awaits::Parse, message);
-    case '2': return answered(Awaits::Bind, message);
-    case '3': return answered(Awaits::Close, message);
-    case 'n': return answered(Awaits::Describe, message);
+    case '1': pass_on(message); return completed(Awaits::Parse);
+    case '2': pass_on(message); return completed(Awaits::Bind);
+    case '3': pass_on(message); return completed(Awaits::Close);
+    case 'n': pass_on(message); return completed(Awaits::Describe);
     case 's':
     case 'I':
       pass_on(message);
@@ -78,28 +78,12 @@ void ServerSession::pass_on(Bytes message) {
   if (passing_) host_->to_client.add(message);
 }
 
-bool ServerSession::was_not_asked() {
-  fail(wire::sqlstate::kProtocolViolation, "the server answered what it was not asked");
-  return false;
-}
-
-// The whole of an answer.
-bool ServerSession::answered(Awaits awaited, Bytes message) {
-  if (replies_.empty()) return was_not_asked();
-  Reply& front = replies_.front();
-  passing_ = client_ != nullptr && front.deliver == Deliver::Forward;
-  if (passing_) host_->to_client.add(message);
-  if (front.awaits != awaited) return was_not_asked();
-  drop(front);
-  advance();
-  return true;
-}
-
 bool ServerSession::completed(Awaits awaited) {
-  if (replies_.empty()) return was_not_asked();
-  Reply& front = replies_.front();
-  if (front.awaits != awaited) return was_not_asked();
-  drop(front);
+  if (replies_.empty() || replies_.front().awaits != awaited) {
+    fail(wire::sqlstate::kProtocolViolation, "the server answered what it was not asked");
+    return false;
+  }
+  drop(replies_.front());
   advance();
   return true;
 }
