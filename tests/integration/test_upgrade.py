@@ -24,7 +24,8 @@ def backend_pids(cluster):
 
 def test_idle_clients(upgradable, postgres):
     """They stay, however long they are silent; what the old process cannot end is nothing to them."""
-    peer = upgradable(settings={"shutdown_timeout": "1"})
+    shutdown_timeout = 0.3
+    peer = upgradable(settings={"shutdown_timeout": str(shutdown_timeout)})
     before_it = peer.process
     clients = [peer.connect() for _ in range(20)]
     for client in clients:
@@ -33,6 +34,7 @@ def test_idle_clients(upgradable, postgres):
     ids = {row["id"] for row in peer.show("CLIENTS") + peer.show("SERVERS")}
     peer.upgrade()
     assert before_it.wait(30) == 0
+    time.sleep(10 * shutdown_timeout)  # they are silent
     for number, client in enumerate(clients):
         assert client.execute("SELECT %s::int", (number,)).fetchone() == (number,)
     assert backend_pids(postgres) == before
