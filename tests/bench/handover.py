@@ -4,7 +4,6 @@ The pooler of a crash is kept by the FD store of tests/integration/service.py, w
 systemd's protocol.
 """
 
-import fcntl
 import glob
 import os
 import re
@@ -64,19 +63,11 @@ class Kept(Pooler):
         self.store.settle()
         with self.store.lock:
             kept = list(self.store.kept)
-        # A shell gives them the numbers that systemd would: it starts faster than Python.
-        high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for _, fd in kept]
-        moves = " ".join(f"{3 + place}<&{fd} {fd}<&-" for place, fd in enumerate(high))
-        environment = dict(self.environment)
-        environment["LISTEN_FDS"] = str(len(high))
-        environment["LISTEN_FDNAMES"] = ":".join(name for name, _ in kept)
-        command = ["bash", "-c", f'exec {moves}; LISTEN_PID=$$ exec "$0" "$@"', *argv]
-        with open(self.place_of().path(name + ".log"), "ab") as log:
+        with (service.passed(kept, argv) as (command, listen, fds),
+              open(self.place_of().path(name + ".log"), "ab") as log):
             process = subprocess.Popen(
                 self.place_of().command(command), stdout=log, stderr=log, start_new_session=True,
-                env=environment, pass_fds=high)
-        for fd in high:
-            os.close(fd)
+                env={**self.environment, **listen}, pass_fds=fds)
         self.place_of().started.append(process)
         return process
 
@@ -99,7 +90,7 @@ class Kept(Pooler):
                 self.pid = int(file.read() or before)
             if time.monotonic() > deadline:
                 raise Broken("the pidfile names no successor")
-        return took
+        return took, int(re.search(r"the pause was (\d+) ms", done.stdout).group(1))
 
     def restart_after_kill(self):
         self.process.wait()  # without a limit: with one, it looks only every now and then
@@ -162,14 +153,15 @@ def backends(postgres, role):
 
 
 def one_upgrade(pooler, busy, seconds=4):
-    """The longest pause of a busy client and the time of the upgrade, in ms."""
+    """The longest pause of a busy client, the pause that the pooler reports and the time of the
+    upgrade, in ms."""
     load = Load(pooler, busy, seconds)
     time.sleep(seconds / 3)
-    took = pooler.upgrade()
+    took, pause = pooler.upgrade()
     load.end()
     if load.failed:
         raise Broken(f"{load.failed} transactions failed")
-    return {"longest": load.longest, "took": took * 1000}
+    return {"longest": load.longest, "pause": pause, "took": took * 1000}
 
 
 class Copies:

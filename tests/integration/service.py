@@ -7,30 +7,30 @@ Protocol: sd_notify(3), sd_listen_fds(3).
 
 import array
 import contextlib
+import fcntl
 import os
 import signal
 import socket
-import sys
 import threading
 
 import process
 from pooler import Pooler
 
-# Runs with the kept descriptors under any numbers and gives them those that systemd would.
-LAUNCHER = """
-import os, sys
-names, numbers, command = sys.argv[1], [int(n) for n in sys.argv[2].split(",") if n], sys.argv[3:]
-high = [os.dup(number) for number in numbers]
-for number in numbers:
-    os.close(number)
-high = [__import__("fcntl").fcntl(number, 0, 100) for number in high]
-for place, number in enumerate(high):
-    os.dup2(number, 3 + place, inheritable=True)
-os.closerange(3 + len(high), 200)
-if high:
-    os.environ.update(LISTEN_FDS=str(len(high)), LISTEN_FDNAMES=names, LISTEN_PID=str(os.getpid()))
-os.execv(command[0], command)
-"""
+
+@contextlib.contextmanager
+def passed(kept, command):
+    """`command` under a shell that gives it the descriptors in `kept` by the numbers that systemd
+    would, its environment besides, and which descriptors the shell has to be passed."""
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for _, fd in kept]
+    moves = " ".join(f"{3 + place}<&{fd} {fd}<&-" for place, fd in enumerate(high))
+    names = ":".join(name for name, _ in kept)
+    environment = {"LISTEN_FDS": str(len(high)), "LISTEN_FDNAMES": names} if high else {}
+    script = f'exec {moves}; LISTEN_PID=$$ exec "$0" "$@"'
+    try:
+        yield ["bash", "-c", script, *command], environment, high
+    finally:
+        for fd in high:
+            os.close(fd)
 
 
 class FdStore:
@@ -122,11 +122,10 @@ class KeptPooler(Pooler):
         self.store.ready.clear()
         with self.store.lock:
             kept = list(self.store.kept)
-        command = [sys.executable, "-c", LAUNCHER, ":".join(name for name, _ in kept),
-                   ",".join(str(fd) for _, fd in kept), self.program, *self.arguments, self.ini]
-        self.process = process.start(
-            command, self.log, env={**os.environ, "NOTIFY_SOCKET": self.store.path},
-            cwd=self.folder, files=self.files, pass_fds=[fd for _, fd in kept])
+        with passed(kept, [self.program, *self.arguments, self.ini]) as (command, listen, fds):
+            self.process = process.start(
+                command, self.log, env={**os.environ, "NOTIFY_SOCKET": self.store.path, **listen},
+                cwd=self.folder, files=self.files, pass_fds=fds)
         process.until(lambda: self.store.ready.is_set() or self.process.poll() is not None,
                       "the pooler is ready", patience=60)
         assert self.store.ready.is_set(), f"the pooler ended:\n{self.read_log()}"
