@@ -21,11 +21,12 @@ from pooler import Pooler
 def passed(kept, command):
     """`command` under a shell that gives it the descriptors in `kept` by the numbers that systemd
     would, its environment besides, and which descriptors the shell has to be passed."""
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for _, fd in kept]
-    moves = " ".join(f"{3 + place}<&{fd} {fd}<&-" for place, fd in enumerate(high))
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 200) for _, fd in kept]
+    # One at a time: while it undoes several, bash keeps descriptors of its own from 10 on.
+    moves = "".join(f"exec {3 + place}<&{fd} {fd}<&-; " for place, fd in enumerate(high))
     names = ":".join(name for name, _ in kept)
     environment = {"LISTEN_FDS": str(len(high)), "LISTEN_FDNAMES": names} if high else {}
-    script = f'exec {moves}; LISTEN_PID=$$ exec "$0" "$@"'
+    script = moves + 'LISTEN_PID=$$ exec "$0" "$@"'
     try:
         yield ["bash", "-c", script, *command], environment, high
     finally:
