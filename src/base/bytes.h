@@ -18,6 +18,13 @@ inline std::string_view text_of(Bytes bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// The first `size` bytes of `input`, which has as many; off its front.
+inline Bytes take_front(Bytes& input, std::size_t size) {
+  const Bytes front(input.data(), size);
+  input = Bytes(input.data() + size, input.size() - size);
+  return front;
+}
+
 inline std::uint16_t read_u16(const std::byte* at) {
   std::uint16_t value = 0;
   std::memcpy(&value, at, sizeof value);

@@ -8,8 +8,10 @@
 namespace doorman::net {
 
 void Gather::push(Bytes bytes) {
+  if (bytes.empty()) return;
   CHECK(count_ < kMaxSlices);
   slices_[count_++] = {.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
+  end_ = bytes.data() + bytes.size();
 }
 
 void Gather::add_copy(Bytes bytes) {

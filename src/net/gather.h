@@ -23,16 +23,13 @@ class Gather {
 
   // `bytes` must stay where they are until reset().
   void add(Bytes bytes) {
-    if (bytes.empty()) return;
     size_ += bytes.size();
-    if (count_ > 0) {
-      iovec& last = slices_[count_ - 1];
-      if (static_cast<std::byte*>(last.iov_base) + last.iov_len == bytes.data()) {
-        last.iov_len += bytes.size();
-        return;
-      }
+    if (bytes.data() == end_ && count_ > 0) {
+      slices_[count_ - 1].iov_len += bytes.size();
+      end_ += bytes.size();
+    } else {
+      push(bytes);
     }
-    push(bytes);
   }
   // Keeps a copy.
   void add_copy(Bytes bytes);
@@ -60,8 +57,9 @@ class Gather {
   iovec slices_[kMaxSlices];
   std::size_t count_ = 0;
   std::size_t size_ = 0;
-  std::vector<Block> blocks_;  // the copies; the last one is being filled
-  std::size_t used_ = 0;       // of the last block
+  const std::byte* end_ = nullptr;  // of the last slice
+  std::vector<Block> blocks_;       // the copies; the last one is being filled
+  std::size_t used_ = 0;            // of the last block
 };
 
 }  // namespace doorman::net

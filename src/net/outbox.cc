@@ -1,28 +1,29 @@
 #include "net/outbox.h"
 
+#include <cstring>
 #include <utility>
 
 #include "net/stream.h"
 
 namespace doorman::net {
 
-bool Outbox::is_last(const Stream& stream) const { return stream.letter_ == letters_.size(); }
+bool Outbox::is_last(const Stream& stream) const { return stream.letter_ == count_; }
 
-std::byte* Outbox::room(Stream& stream, std::size_t size) {
-  if (used_ + size > kSize || letters_.size() == kLetters) flush();
-  CHECK(stream.letter_ == 0 || is_last(stream));
-  std::byte* const place = bytes_.data() + used_;
-  if (stream.letter_ != 0) {
-    letters_.back().size += static_cast<std::uint32_t>(size);
-  } else {
-    letters_.push_back({.stream = &stream,
-                        .begin = static_cast<std::uint32_t>(used_),
-                        .size = static_cast<std::uint32_t>(size)});
-    stream.letter_ = static_cast<std::uint32_t>(letters_.size());
+void Outbox::add(Stream& stream, Bytes bytes) {
+  if (used_ + bytes.size() > kSize || count_ == kLetters) [[unlikely]]
+    flush();
+  std::memcpy(bytes_.data() + used_, bytes.data(), bytes.size());
+  if (stream.letter_ == 0) {
+    letters_[count_++] = {.stream = &stream,
+                          .begin = static_cast<std::uint32_t>(used_),
+                          .size = static_cast<std::uint32_t>(bytes.size())};
+    stream.letter_ = static_cast<std::uint32_t>(count_);
     stream.mark(true);
+  } else {
+    CHECK(is_last(stream));
+    letters_[count_ - 1].size += static_cast<std::uint32_t>(bytes.size());
   }
-  used_ += size;
-  return place;
+  used_ += bytes.size();
 }
 
 void Outbox::send(Letter& letter) {
@@ -34,11 +35,11 @@ void Outbox::send(Letter& letter) {
 }
 
 void Outbox::flush() {
-  for (std::size_t i = 0; i < letters_.size(); ++i) {
-    if (i + 1 < letters_.size()) __builtin_prefetch(letters_[i + 1].stream);
+  for (std::size_t i = 0; i < count_; ++i) {
+    if (i + 1 < count_) __builtin_prefetch(letters_[i + 1].stream);
     send(letters_[i]);
   }
-  letters_.clear();
+  count_ = 0;
   used_ = 0;
 }
 

@@ -7,10 +7,12 @@
 // same peer. One thread only.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/secret_memory.h"
 
 namespace doorman::net {
@@ -24,14 +26,14 @@ class Outbox {
   // Set in a stream's `doubt` while something of it waits.
   static constexpr std::uint8_t kDoubt = 2;
 
-  Outbox() : bytes_(kSize) { letters_.reserve(kLetters); }
+  Outbox() : bytes_(kSize) {}
   Outbox(const Outbox&) = delete;
   Outbox& operator=(const Outbox&) = delete;
 
   bool empty() const { return used_ == 0; }
   bool is_last(const Stream& stream) const;
-  // Room for `size` more bytes of `stream`, to be filled by the caller at once.
-  std::byte* room(Stream& stream, std::size_t size);
+  // Keeps a copy. Of `stream` nothing waits, or what waits is the last of all.
+  void add(Stream& stream, Bytes bytes);
   // Sends all; what a socket does not take waits in its stream.
   void flush();
   void flush(Stream& stream);
@@ -47,7 +49,8 @@ class Outbox {
 
   std::vector<std::byte, SecretAllocator<std::byte>> bytes_;  // among them cancel keys
   std::size_t used_ = 0;
-  std::vector<Letter> letters_;
+  std::array<Letter, kLetters> letters_;
+  std::size_t count_ = 0;  // of letters
 };
 
 }  // namespace doorman::net

@@ -78,7 +78,7 @@ bool Stream::write(Bytes bytes) {
   if (letter_ != 0 && !outbox_->is_last(*this)) outbox_->flush(*this);  // others wrote meanwhile
   const bool may_wait = outbox_ != nullptr && bytes.size() <= Outbox::kLargest;
   if (may_wait && (unsent() == 0 || letter_ != 0)) {
-    std::memcpy(outbox_->room(*this, bytes.size()), bytes.data(), bytes.size());
+    outbox_->add(*this, bytes);
     return true;
   }
   if (letter_ != 0) outbox_->flush(*this);

@@ -14,8 +14,7 @@ namespace doorman::session {
 
 namespace {
 
-constexpr std::size_t kMaxWaitingInput = Host::kReadSize;  // of a client that waits for its server
-constexpr std::size_t kMaxReplies = 16'384;                // owed by a server, to one client
+constexpr std::size_t kMaxReplies = 16'384;  // owed by a server, to one client
 
 }  // namespace
 
@@ -204,84 +203,15 @@ void ClientSession::take_input(Bytes& input) {
     settle_login();
     if (logging_in() || state_ == ClientState::Closing) return;
   }
-  while (!input.empty() && take_message(input)) {
-  }
+  take_messages(input);
   finish_pass();
 }
 
-bool ClientSession::take_message(Bytes& input) {
-  if (host_->to_server.full() && server_ != nullptr && !server_->write_gathered()) return false;
-  if (host_->to_client.full() && !write_gathered()) return false;
-  if (!framer_.at_boundary()) {
-    const Bytes piece = framer_.take(input);
-    if (!discarding_) host_->to_server.add(piece);
-    return true;
-  }
-  wire::Header header{};
-  switch (wire::peek(input, header)) {
-    case wire::Cut::NeedMore: return false;
-    case wire::Cut::Bad: close("client sent an invalid message length"); return false;
-    case wire::Cut::Ready: break;
-  }
-  if (state_ != ClientState::Waiting && state_ != ClientState::Preparing && !check_length(header)) {
-    return false;
-  }
-  // A message that is small enough to wait for is waited for before anybody's server is; only the
-  // data of a COPY goes on as it comes.
-  if (input.size() < header.total() && header.total() <= kMaxWaitingInput && header.type != 'd') {
-    return false;
-  }
-  switch (state_) {
-    case ClientState::Idle: return take_without_server(header, input);
-    case ClientState::Active: return relay(header, input);
-    case ClientState::Console: return console_query(header, input);
-    case ClientState::Startup:
-    case ClientState::Authenticating:
-    case ClientState::Waiting:
-    case ClientState::Preparing:
-    case ClientState::Closing: return false;
-  }
-  return false;
-}
-
-// Types and lengths as PostgreSQL's SocketBackend() takes them: an unknown type is FATAL, a length
-// that cannot be ends the connection without a word.
-bool ClientSession::check_length(const wire::Header& header) {
-  if (header.total() > host_->settings().max_packet_size) {
-    fail(wire::sqlstate::kLimitExceeded, "a message is longer than max_packet_size");
-    return false;
-  }
-  static constexpr std::uint32_t kSmallLimit = 10'000;
-  switch (header.type) {
-    case 'Q':
-    case 'F':
-    case 'B':
-    case 'P':
-    case 'd':
-    case 'p': return true;
-    case 'C':
-    case 'D':
-    case 'E':
-    case 'H':
-    case 'S':
-    case 'X':
-    case 'c':
-    case 'f':
-      if (header.length <= kSmallLimit) return true;
-      close("client sent an invalid message length");
-      return false;
-    default:
-      fail(wire::sqlstate::kProtocolViolation,
-           "invalid frontend message type " +
-               std::to_string(static_cast<unsigned char>(header.type)));
-      return false;
-  }
-}
-
+// A message that needs no server. False: it does.
 bool ClientSession::take_without_server(const wire::Header& header, Bytes& input) {
   if (header.type == 'X') {
     close("client close request");
-    return false;
+    return true;
   }
   if (header.type == 'S' && header.length == 4) {
     discard(header, input);
@@ -295,7 +225,7 @@ bool ClientSession::take_without_server(const wire::Header& header, Bytes& input
     discard(header, input);
     return true;
   }
-  return get_server() && relay(header, input);
+  return false;
 }
 
 void ClientSession::answer_sync() {
@@ -311,7 +241,7 @@ void ClientSession::discard(const wire::Header& header, Bytes& input) {
 
 void ClientSession::finish_pass() {
   if (server_ != nullptr && !server_->write_gathered()) return;
-  host_->to_server.reset();
+  if (server_ == nullptr) host_->to_server.reset();
   if (!write_gathered()) return;
   if (server_ != nullptr && state_ == ClientState::Active && server_->free_to_release()) {
     server_->release();
@@ -362,6 +292,7 @@ bool ClientSession::console_query(const wire::Header& header, Bytes& input) {
 
 bool ClientSession::write_gathered() {
   net::Gather& out = host_->to_client;
+  if (out.empty()) return true;
   if (part_ != nullptr) part_->counters.sent_bytes += out.size();
   const bool alive = stream_.write(out);
   out.reset();
@@ -507,8 +438,7 @@ void ClientSession::parameters_adopted(const Parameters& parameters) {
   if (changed && host_->live != nullptr) host_->live->parameters_changed(*this);
 }
 
-void ClientSession::query_begins() {
-  if (query_at_ != Instant()) return;
+void ClientSession::begin_query() {
   query_at_ = host_->now();
   if (transaction_at_ == Instant()) transaction_at_ = query_at_;
 }

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -148,14 +149,14 @@ class ClientSession final : public pool::Waiter,
   friend class Login;
   friend struct SessionRecords;
 
+  static constexpr std::size_t kMaxWaitingInput = Host::kReadSize;  // while there is no server
+
   void on_event(short what) override;
   void go_on();
   void on_readable();
   void take_all(Bytes input);
   void on_writable();
   void take_input(Bytes& input);
-  // One message or the next piece of one. False: nothing more can be taken now.
-  bool take_message(Bytes& input);
   bool take_without_server(const wire::Header& header, Bytes& input);
   void tell_of_waiting(Instant now);
   bool get_server();
@@ -164,14 +165,29 @@ class ClientSession final : public pool::Waiter,
   void answer_sync();
   bool console_query(const wire::Header& header, Bytes& input);
 
-  // client_messages.cc: what is done with each message for a server.
-  bool relay(const wire::Header& header, Bytes& input);
+  // client_messages.cc: what is done with each message.
+  // One message or the next piece of one. False: nothing more can be taken now.
+  bool take_message(Bytes& input);
+  void take_messages(Bytes& input);
+  bool relay_noted(const wire::Header& header, Bytes& input);
   bool relay_message(const wire::Header& header, Bytes& input);
-  void query_begins();
-  bool relay_extended(const wire::Header& header, Bytes& input);
+  bool relay_now(const wire::Header& header, Bytes& input);
+  std::optional<bool> detain(const wire::Header& header, Bytes& input);
+  bool relay_function_call(const wire::Header& header, Bytes& input);
+  void query_begins() {
+    if (query_at_ == Instant()) begin_query();
+  }
+  void begin_query();
   void forward_rest(const wire::Header& header, Bytes& input, std::size_t skipped,
                     wire::MessageWriter& new_head);
-  void forward(const wire::Header& header, Bytes& input);
+  [[gnu::always_inline]] void forward(const wire::Header& header, Bytes& input) {
+    if (input.size() < header.total()) [[unlikely]] {
+      forward_beginning(header, input);
+      return;
+    }
+    host_->to_server.add(take_front(input, header.total()));
+  }
+  void forward_beginning(const wire::Header& header, Bytes& input);
   void discard(const wire::Header& header, Bytes& input);
 
   // client_statements.cc
@@ -196,6 +212,8 @@ class ClientSession final : public pool::Waiter,
   void expect_use(Awaits awaits, Known& known, bool renamed);
   Known give(std::string_view name);
   Known give_unnamed();
+  const StatementRef* same_unnamed(Bytes parse) const;
+  bool binds_what_is_there(Bytes bind) const;
   StatementRef statement_of(const ParseBody& body);
   StatementRef present(const StatementRef& statement);
   Refusal refusal_of(std::string_view name, const ParseBody& body);
@@ -207,7 +225,9 @@ class ClientSession final : public pool::Waiter,
   bool relay_query(const wire::Header& header, Bytes& input);
   bool relay_execute(const wire::Header& header, Bytes& input);
   void give_own_names(const std::vector<SqlName>& names);
-  bool check_length(const wire::Header& header);
+  bool check_length(const wire::Header& header) const;
+  void refuse_length(const wire::Header& header);
+  void refuse_type(char type);
   wire::SqlDialect dialect() const;
   ListenStepsRef steps_of_query(const wire::Header& header, Bytes input) const;
   void tell_now();

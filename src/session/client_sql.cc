@@ -4,6 +4,7 @@
 #include "session/client.h"
 #include "session/client_listening.h"
 #include "session/server.h"
+#include "wire/error_response.h"
 #include "wire/message_reader.h"
 #include "wire/message_writer.h"
 
@@ -42,6 +43,10 @@ std::vector<SqlName> without_settings(std::vector<SqlName> names) {
 }  // namespace
 
 bool ClientSession::relay_query(const wire::Header& header, Bytes& input) {
+  if (host_->settings().disable_pqexec) {
+    fail(wire::sqlstate::kFeatureNotSupported, "simple queries are switched off (disable_pqexec)");
+    return false;
+  }
   const bool shares = shares_statements();
   const bool whole = input.size() >= header.total();
   std::string_view sql =
@@ -85,12 +90,8 @@ bool ClientSession::relay_query(const wire::Header& header, Bytes& input) {
   return true;
 }
 
+// An Execute that may be of SQL about names, or of a client that listens.
 bool ClientSession::relay_execute(const wire::Header& header, Bytes& input) {
-  if (!listening_ && !(statements_ && statements_->has_portals())) {
-    server_->expect_for_client(Awaits::Execute);
-    forward(header, input);
-    return true;
-  }
   Reply reply = {.awaits = Awaits::Execute, .deliver = Deliver::Forward};
   if (listening_) reply.listens = listening_->of_portal;
   if (statements_ && statements_->has_portals()) {

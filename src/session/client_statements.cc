@@ -128,8 +128,30 @@ ClientSession::Known ClientSession::give_unnamed() {
 
 // ---- Parse ------------------------------------------------------------------------------------
 
+// Where a whole Parse says again what the client's unnamed statement is already, and the text is no
+// news in any other way: that statement. Else null.
+const StatementRef* ClientSession::same_unnamed(Bytes parse) const {
+  if (!statements_ || parse.size() <= wire::kHeaderSize ||
+      parse[wire::kHeaderSize] != std::byte{0} || listening_ || server_->settings_in_doubt() ||
+      part_->settings.share_unnamed_statements || !shares_statements()) {
+    return nullptr;
+  }
+  const StatementRef& last = statements_->unnamed();
+  const bool same = last && last->shared &&
+                    last->body == text_of(parse.subspan(wire::kHeaderSize + 1)) &&
+                    statements_->fits(*last, parameters_);
+  return same ? &last : nullptr;
+}
+
 bool ClientSession::relay_parse(const wire::Header& header, Bytes& input) {
   const Bytes seen = body_seen(header, input);
+  if (input.size() >= header.total()) {
+    if (const StatementRef* same = same_unnamed(input.first(header.total()))) {
+      server_->expect_unnamed_again(*same);
+      forward(header, input);
+      return true;
+    }
+  }
   wire::MessageReader reader(seen);
   const std::string_view name = reader.text();
   const bool whole = input.size() >= header.total();
@@ -276,7 +298,26 @@ void ClientSession::expect_use(Awaits awaits, Known& known, bool renamed) {
                    .used = renamed && known.statement != nullptr ? *known.statement : nullptr});
 }
 
+// The beginning of a Bind to the unnamed portal, of the unnamed statement that the server has, and
+// nothing need be known of it.
+bool ClientSession::binds_what_is_there(Bytes bind) const {
+  if (!statements_ || bind.size() < wire::kHeaderSize + 2 ||
+      bind[wire::kHeaderSize] != std::byte{0} || bind[wire::kHeaderSize + 1] != std::byte{0} ||
+      listening_ || statements_->has_portals() || part_->settings.share_unnamed_statements ||
+      !shares_statements() || !server_->unnamed_is_settled()) {
+    return false;
+  }
+  const StatementRef& statement = statements_->unnamed();
+  return statement && statement->names.empty() && server_->has_unnamed(*statement);
+}
+
 bool ClientSession::relay_bind(const wire::Header& header, Bytes& input) {
+  if (binds_what_is_there(input)) {
+    ++part_->counters.binds;
+    server_->expect_for_client(Awaits::Bind);
+    forward(header, input);
+    return true;
+  }
   const Bytes seen = body_seen(header, input);
   wire::MessageReader reader(seen);
   const std::string_view portal = reader.text();
@@ -314,11 +355,17 @@ bool ClientSession::relay_bind(const wire::Header& header, Bytes& input) {
 
 bool ClientSession::relay_describe(const wire::Header& header, Bytes& input) {
   if (input.size() < header.total()) return false;  // at most 10,000 bytes
-  wire::MessageReader reader(body_seen(header, input));
-  const char kind = reader.byte();
+  const Bytes body = body_seen(header, input);
+  if (body.empty() || body[0] != std::byte{'S'}) {
+    server_->expect_for_client(Awaits::Describe);
+    forward(header, input);
+    return true;
+  }
+  wire::MessageReader reader(body);
+  reader.byte();
   const std::string_view name = reader.text();
   Known known{.statement = nullptr, .as = name, .named = nullptr};
-  if (shares_statements() && kind == 'S' && !reader.failed() && reader.at_end()) {
+  if (shares_statements() && !reader.failed() && reader.at_end()) {
     if (!settled(name.empty() ? Stall::Unnamed : Stall::Names)) return false;
     known = give(name);
   }

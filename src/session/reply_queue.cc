@@ -6,9 +6,11 @@
 namespace doorman::session {
 
 void ReplyQueue::grow() {
-  std::vector<Reply> larger(std::max<std::size_t>(8, ring_.size() * 2));
+  const std::size_t room = std::max<std::size_t>(8, room_ * 2);
+  auto larger = std::make_unique<Reply[]>(room);
   for (std::size_t i = 0; i < count_; ++i) larger[i] = std::move(at(i));
   ring_ = std::move(larger);
+  room_ = room;
   first_ = 0;
 }
 
@@ -21,8 +23,8 @@ void ReplyQueue::erase(std::size_t index, std::size_t count) {
 }
 
 void ReplyQueue::shrink() {
-  ring_ = {};
-  ring_.shrink_to_fit();
+  ring_.reset();
+  room_ = 0;
   first_ = 0;
 }
 

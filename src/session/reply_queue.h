@@ -8,7 +8,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <memory>
+#include <utility>
 
 #include "base/check.h"
 #include "session/listen_steps.h"
@@ -24,7 +25,8 @@ enum class Awaits : std::uint8_t {
   Execute,   // CommandComplete, PortalSuspended or EmptyQueryResponse
   Close,     // CloseComplete
   Sync,      // ReadyForQuery
-  // These get no reply. They are for finding Syncs that a COPY has eaten, see server_copy.cc.
+  // These get no reply, or perhaps none. They are for finding Syncs that a COPY has eaten, see
+  // server_copy.cc.
   CopyEnd,   // CopyDone or CopyFail
   CopyData,  // one or more
   HeldSync,  // a Sync that was not sent yet
@@ -36,7 +38,13 @@ enum class Awaits : std::uint8_t {
 inline bool is_held(Awaits awaits) {
   return awaits == Awaits::HeldSync || awaits == Awaits::HeldFlush;
 }
-inline bool is_copy_data(Awaits awaits) { return awaits == Awaits::CopyData || is_held(awaits); }
+inline bool is_copy_data(Awaits awaits) {
+  return awaits >= Awaits::CopyData && awaits != Awaits::WrongFlush;
+}
+// What stands in the queue for a COPY only.
+inline bool is_of_copy(Awaits awaits) {
+  return awaits >= Awaits::CopyEnd && awaits != Awaits::WrongFlush;
+}
 // What a COPY ignores although it was sent.
 inline bool is_eaten(Awaits awaits) {
   return awaits == Awaits::Sync || awaits == Awaits::WrongFlush;
@@ -53,8 +61,8 @@ enum class Deliver : std::uint8_t {
 enum class Refusal : std::uint8_t { None, TooMany, TooLarge, PoolTooLarge };
 
 struct Reply {
-  Awaits awaits;
-  Deliver deliver;
+  Awaits awaits = Awaits::Query;
+  Deliver deliver = Deliver::Forward;
   Refusal refusal = Refusal::None;
   bool unnamed = false;   // it changes the client's unnamed statement, which was `before`
   bool slot = false;      // it changes the server's unnamed statement
@@ -63,6 +71,7 @@ struct Reply {
   bool doubtful = false;  // undone, it leaves in doubt whether the server has `statement`
   bool sql = false;       // its SQL concerns names: ServerSession has them
   bool plain = false;     // kept by the queue: nothing is set but what comes first
+  bool again = false;     // `unnamed`, and it stays what it was; `before` is not set
   std::uint32_t sequence = 0;  // of those with a `statement`
   // Which statement the server gets (Parse) or loses (Close).
   StatementRef statement = {};
@@ -72,6 +81,17 @@ struct Reply {
   ListenStepsRef listens = {};
   StatementRef before = {};
   StatementRef used = {};  // by Bind or Describe, under our name for it
+
+  // As it is made. Often all references are null already, which is quickly seen.
+  void reset() {
+    if (statement || client_statement || listens || before || used) {
+      *this = {};
+      return;
+    }
+    refusal = Refusal::None;
+    unnamed = slot = own = own_sql = doubtful = sql = again = plain = false;
+    sequence = 0;
+  }
 
   bool changes_names() const {
     return client_statement && (awaits == Awaits::Parse || awaits == Awaits::Close);
@@ -84,38 +104,34 @@ class ReplyQueue {
  public:
   bool empty() const { return count_ == 0; }
   std::size_t size() const { return count_; }
-  std::size_t room() const { return ring_.size(); }
+  std::size_t room() const { return room_; }
   Reply& front() {
     CHECK(count_ > 0);
-    return ring_[first_];
+    return ring_.get()[first_];
   }
   Reply& at(std::size_t index) {
     CHECK(index < count_);
-    return ring_[(first_ + index) & (ring_.size() - 1)];
+    return ring_.get()[place(index)];
   }
   const Reply& at(std::size_t index) const {
     CHECK(index < count_);
-    return ring_[(first_ + index) & (ring_.size() - 1)];
+    return ring_.get()[place(index)];
   }
-  void push(Reply&& reply) {
-    if (count_ == ring_.size()) [[unlikely]]
-      grow();
-    ring_[(first_ + count_++) & (ring_.size() - 1)] = std::move(reply);
-  }
+  const Reply& last() const { return at(count_ - 1); }
+  void push(Reply&& reply) { next() = std::move(reply); }
   // Most are plain. Of these only the first bytes are touched, from here to pop(): what is free in
-  // the ring is as a Reply is made.
-  void push(Awaits awaits, Deliver deliver) {
-    if (count_ == ring_.size()) [[unlikely]]
-      grow();
-    Reply& place = ring_[(first_ + count_++) & (ring_.size() - 1)];
-    place.awaits = awaits;
-    place.deliver = deliver;
-    place.plain = true;
+  // the ring is as a Reply is made. Who sets more clears `plain`.
+  [[gnu::always_inline]] Reply& push(Awaits awaits, Deliver deliver) {
+    Reply& reply = next();
+    reply.awaits = awaits;
+    reply.deliver = deliver;
+    reply.plain = true;
+    return reply;
   }
   void pop() {
     Reply& gone = front();
-    if (!gone.plain) gone = {};
-    first_ = (first_ + 1) & (ring_.size() - 1);
+    if (!gone.plain) gone.reset();
+    first_ = place(1);
     if (--count_ == 0) emptied();
   }
   // Takes out `count` descriptors from `index` on.
@@ -125,15 +141,22 @@ class ReplyQueue {
   // A ring that one huge pipeline has made larger than that is not kept.
   static constexpr std::size_t kMostKept = 256;
 
+  std::size_t place(std::size_t index) const { return (first_ + index) & (room_ - 1); }
+  Reply& next() {
+    if (count_ == room_) [[unlikely]]
+      grow();
+    return ring_.get()[place(count_++)];
+  }
   void grow();
   void emptied() {
     first_ = 0;  // the same memory again
-    if (ring_.size() > kMostKept) [[unlikely]]
+    if (room_ > kMostKept) [[unlikely]]
       shrink();
   }
   void shrink();
 
-  std::vector<Reply> ring_;  // its size is a power of two
+  std::unique_ptr<Reply[]> ring_;
+  std::size_t room_ = 0;  // Replies in it: a power of two, or none
   std::size_t first_ = 0;
   std::size_t count_ = 0;
 };

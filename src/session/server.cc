@@ -74,7 +74,9 @@ void ServerSession::start() {
 
 void ServerSession::enter(ServerState next) {
   CHECK(may_follow(state_, next));
-  log(LogLevel::Debug, "S-{}: {} becomes {}", id_, name_of(state_), name_of(next));
+  if (log_enabled(LogLevel::Debug)) [[unlikely]] {
+    log(LogLevel::Debug, "S-{}: {} becomes {}", id_, name_of(state_), name_of(next));
+  }
   state_ = next;
   state_since_ = host_->now();
   slot_->state.store(static_cast<std::uint8_t>(next), std::memory_order_release);
@@ -180,7 +182,10 @@ void ServerSession::consume(Bytes& input) {
     if (!framer_.at_boundary()) {
       const Bytes piece = framer_.take(input);
       if (passing_ && client_ != nullptr) host_->to_client.add(piece);
-      if (framer_.at_boundary() && framer_.type() == 'T' && !described()) return;
+      if (framer_.at_boundary() && framer_.type() == 'T' &&
+          !completed(Awaits::Describe, /*part_of_query=*/true)) {
+        return;
+      }
       continue;
     }
     wire::Header header{};
@@ -190,28 +195,35 @@ void ServerSession::consume(Bytes& input) {
       fail(wire::sqlstate::kProtocolViolation, "the server sent an invalid message length");
       return;
     }
-    if (header.type == 'D' && client_ != nullptr && !replies_.empty() && !handover_) {
-      passing_ = replies_.front().deliver == Deliver::Forward;
+    Bytes message;
+    if (input.size() < header.total()) [[unlikely]] {
+      if (header.total() > kMaxWhole && !is_streamed(header.type)) {
+        fail(wire::sqlstate::kProtocolViolation, "the server sent a message that is too long");
+        return;
+      }
+      if (is_waited_for(header, input.size())) break;
       framer_.begin(header);
-      const Bytes row = framer_.take(input);
-      if (passing_) host_->to_client.add(row);
+      message = framer_.take(input);
+      passing_ = false;
+    } else {
+      message = take_front(input, header.total());
+    }
+    if (login_) [[unlikely]] {
+      if (!login_->take_message(header, message) || state_ == ServerState::Closing) return;
+      if (login_ && login_->working) break;
       continue;
     }
-    if (input.size() < header.total() && !is_streamed(header.type)) {
-      if (header.total() <= kMaxWhole) break;
-      fail(wire::sqlstate::kProtocolViolation, "the server sent a message that is too long");
-      return;
-    }
-    const bool fields_matter = header.type == 'E' || header.type == 'T' || header.type == 'A' ||
-                               (header.type == 'D' && handover_);
-    if (fields_matter && input.size() < std::min(header.total(), kMaxWhole)) break;
-    framer_.begin(header);
-    const Bytes message = framer_.take(input);
-    passing_ = false;
     if (!take_message(header, message) || state_ == ServerState::Closing) return;
-    if (login_ && login_->working) break;
   }
   end_of_pass();
+}
+
+// Nothing can be done yet with a message of which `size` bytes have come.
+bool ServerSession::is_waited_for(const wire::Header& header, std::size_t size) const {
+  if (!is_streamed(header.type)) return true;
+  const bool fields_matter = header.type == 'E' || header.type == 'T' || header.type == 'A' ||
+                             (header.type == 'D' && handover_);
+  return fields_matter && size < std::min(header.total(), kMaxWhole);
 }
 
 void ServerSession::end_of_pass() {
@@ -284,21 +296,6 @@ void ServerSession::link(ClientSession& client) {
   linked_at_ = host_->now();
   slot_->peer_id.store(client.id(), std::memory_order_relaxed);
   if (client.output_blocked()) stream_.want_read(false);
-}
-
-void ServerSession::expect_for_client(Awaits awaits) {
-  if (already_answered_ > 0) [[unlikely]] {
-    expect({.awaits = awaits, .deliver = Deliver::Forward});
-    return;
-  }
-  if (awaits == Awaits::Sync) {
-    skipping_ = false;
-    ++batch_;
-  }
-  fresh_ = false;
-  open_batch_ = true;
-  if (awaits == Awaits::Query || awaits == Awaits::Sync) ++ready_pending_;
-  replies_.push(awaits, Deliver::Forward);
 }
 
 void ServerSession::expect(Reply&& reply) {

@@ -55,7 +55,21 @@ class ServerSession final : public pool::Server,
   void client_left();
   void expect(Reply&& reply);
   // As most are: for the client, and concerns no statement.
-  void expect_for_client(Awaits awaits);
+  [[gnu::always_inline]] void expect_for_client(Awaits awaits) {
+    if (already_answered_ > 0) [[unlikely]] {
+      expect_plain(awaits);
+      return;
+    }
+    if (awaits == Awaits::Sync) {
+      skipping_ = false;
+      ++batch_;
+    }
+    fresh_ = false;
+    open_batch_ = true;
+    if (awaits == Awaits::Query || awaits == Awaits::Sync) ++ready_pending_;
+    replies_.push(awaits, Deliver::Forward);
+  }
+  void expect_plain(Awaits awaits) { expect({.awaits = awaits, .deliver = Deliver::Forward}); }
   // True while a Parse cannot fail for the state of the transaction (25P02).
   bool transaction_is_known_good() const { return ready_pending_ == 0 && status_ != 'E'; }
 
@@ -66,6 +80,12 @@ class ServerSession final : public pool::Server,
   void expect_parse(const StatementRef& statement, Reply reply);
   // Makes the server's unnamed statement this one. Null: the server has none.
   void provide_unnamed(const StatementRef& statement);
+  // It is this one already, and no message under way can change that.
+  bool has_unnamed(const Statement& statement) const {
+    return (slot_pending_ == 0 || slot_batch_ == batch_) && statements_.is_unnamed(statement);
+  }
+  // The client says again what its unnamed statement is.
+  void expect_unnamed_again(const StatementRef& statement);
   // What the client sends next makes it so; `statement` null: none.
   void note_unnamed(Reply& reply, const StatementRef& statement);
   // Gives the server a name of the client's own. Null: with an empty text.
@@ -125,6 +145,11 @@ class ServerSession final : public pool::Server,
   std::uint64_t id() const { return id_; }
   ServerState state() const { return state_; }
   bool skipping() const { return skipping_; }
+  // Errors, SQL about names or a COPY may keep the client's next message from being sent.
+  bool may_detain() const {
+    return skipping_ || sql_pending_ || healing_ ||
+           (!replies_.empty() && is_copy_data(last_awaits()));
+  }
   bool copying_in() const { return copying_in_; }
   // SQL's EXECUTE has begun a COPY: what the client says is for that.
   bool executes_copy() const { return copying_in_ && !replies_.empty() && replies_.at(0).sql; }
@@ -153,14 +178,14 @@ class ServerSession final : public pool::Server,
   void take_all(Bytes input);
   void on_writable();
   void consume(Bytes& input);
+  bool is_waited_for(const wire::Header& header, std::size_t size) const;
   bool take_message(const wire::Header& header, Bytes message);
   void end_of_pass();
   void go_on();  // with what waits in the inbox
 
   // Replies, see server_replies.cc.
-  bool completed(Awaits awaited);
-  bool described();
-  bool on_command_complete(Bytes message);
+  bool completed(Awaits awaited, bool part_of_query = false);
+  void note_command_complete(Bytes message);
   bool on_error(Bytes message);
   bool on_ready(Bytes message);
   bool on_swallowed_ready();
@@ -168,12 +193,25 @@ class ServerSession final : public pool::Server,
   bool on_parameter_status(Bytes message);
   bool on_notification(Bytes message);
   void note_tag(std::string_view tag);
-  void advance();
+  void advance() {
+    if (replies_.empty()) return;
+    const Reply& next = replies_.front();
+    if (next.deliver == Deliver::Local || is_of_copy(next.awaits)) [[unlikely]]
+      answer_ourselves();
+  }
+  void answer_ourselves();
   void skip_to_sync();
   void undo(Reply& reply, std::size_t index, std::uint32_t settled);
   void undo_unnamed(Reply& reply, std::size_t index);
+  StatementRef unnamed_before(std::size_t index) const;
   void settle(Reply& reply);
-  void drop(Reply& front);
+  // The front of the queue.
+  void drop(Reply& front) {
+    if (front.deliver == Deliver::Forward || front.deliver == Deliver::Local) ++answered_;
+    if (front.awaits == Awaits::Execute) executed_ = true;
+    if (!front.plain) settle(front);
+    replies_.pop();
+  }
   bool statements_unsettled() const;
   bool close_doubtful(const Statement& statement);
   void end_sql(std::string_view tag);
@@ -191,7 +229,7 @@ class ServerSession final : public pool::Server,
   std::string expect_held(Awaits held);
   std::size_t held() const;
   void drop_held();
-  Awaits last_awaits() const { return replies_.at(replies_.size() - 1).awaits; }
+  Awaits last_awaits() const { return replies_.last().awaits; }
 
   // Listening, see server_listening.cc.
   bool holds_ready();

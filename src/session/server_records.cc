@@ -88,7 +88,7 @@ enum ReplyFlag : std::uint64_t {
   FlagSql = 32,
 };
 
-std::string save_reply(const Reply& reply) {
+std::string save_reply(const Reply& reply, const StatementRef& before) {
   RecordWriter out;
   out.number(TagAwaits, static_cast<std::uint64_t>(reply.awaits));
   out.number(TagDeliver, static_cast<std::uint64_t>(reply.deliver));
@@ -105,7 +105,7 @@ std::string save_reply(const Reply& reply) {
   if (reply.doubtful) flags |= FlagDoubtful;
   if (reply.sql) flags |= FlagSql;
   if (flags != 0) out.number(TagReplyFlags, flags);
-  if (reply.before) out.text(TagReplyBefore, save_statement(*reply.before));
+  if (before) out.text(TagReplyBefore, save_statement(*before));
   if (reply.used) out.text(TagReplyUsed, save_statement(*reply.used));
   if (reply.refusal != Refusal::None) {
     out.number(TagReplyRefusal, static_cast<std::uint64_t>(reply.refusal));
@@ -188,7 +188,8 @@ std::string SessionRecords::save(const ServerSession& server) {
     out.text(TagSqlUseName, server.sql_names_[i].name);
   }
   for (std::size_t i = 0; i < server.replies_.size(); ++i) {
-    out.text(TagReply, save_reply(server.replies_.at(i)));
+    const Reply& each = server.replies_.at(i);
+    out.text(TagReply, save_reply(each, each.again ? server.unnamed_before(i) : each.before));
   }
   out.text(TagFramer, save_framer(server.framer_));
   std::uint64_t flags = 0;

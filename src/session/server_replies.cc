@@ -22,18 +22,20 @@ Bytes body_of(Bytes message) { return message.subspan(wire::kHeaderSize); }
 
 // Takes one message, or the beginning of a streamed one. False: the session has ended.
 bool ServerSession::take_message(const wire::Header& header, Bytes message) {
-  if (login_) return login_->take_message(header, message);
   switch (header.type) {
     case '1': pass_on(message); return completed(Awaits::Parse);
     case '2': pass_on(message); return completed(Awaits::Bind);
     case '3': pass_on(message); return completed(Awaits::Close);
     case 'n': pass_on(message); return completed(Awaits::Describe);
     case 's':
-    case 'I':
+    case 'I': pass_on(message); return completed(Awaits::Execute, /*part_of_query=*/true);
+    case 'C':
       pass_on(message);
-      if (!replies_.empty() && replies_.front().awaits == Awaits::Query) return true;
-      return completed(Awaits::Execute);
-    case 'T': pass_on(message); return !framer_.at_boundary() || described();
+      note_command_complete(message);
+      return completed(Awaits::Execute, /*part_of_query=*/true);
+    case 'T':
+      pass_on(message);
+      return !framer_.at_boundary() || completed(Awaits::Describe, /*part_of_query=*/true);
     case 'D':
       pass_on(message);
       if (handover_) take_channel(message);
@@ -49,7 +51,6 @@ bool ServerSession::take_message(const wire::Header& header, Bytes message) {
       pass_on(message);
       if (orphaned_) orphan_is_quiet();
       return state_ != ServerState::Closing;
-    case 'C': return on_command_complete(message);
     case 'E': return on_error(message);
     case 'Z': return on_ready(message);
     case 'S': return on_parameter_status(message);
@@ -78,8 +79,10 @@ void ServerSession::pass_on(Bytes message) {
   if (passing_) host_->to_client.add(message);
 }
 
-bool ServerSession::completed(Awaits awaited) {
-  if (replies_.empty() || replies_.front().awaits != awaited) {
+// The front of the queue has its last reply; in a Query, what is `part_of_query` is not the last.
+bool ServerSession::completed(Awaits awaited, bool part_of_query) {
+  if (replies_.empty() || replies_.front().awaits != awaited) [[unlikely]] {
+    if (part_of_query && !replies_.empty() && replies_.front().awaits == Awaits::Query) return true;
     fail(wire::sqlstate::kProtocolViolation, "the server answered what it was not asked");
     return false;
   }
@@ -88,25 +91,11 @@ bool ServerSession::completed(Awaits awaited) {
   return true;
 }
 
-// The front of the queue.
-void ServerSession::drop(Reply& front) {
-  if (front.deliver == Deliver::Forward || front.deliver == Deliver::Local) ++answered_;
-  if (front.awaits == Awaits::Execute) executed_ = true;
-  if (!front.plain) settle(front);
-  replies_.pop();
-}
-
-// A RowDescription has passed whole: it ends a Describe, and is only the beginning of a Query.
-bool ServerSession::described() {
-  if (!replies_.empty() && replies_.front().awaits == Awaits::Query) return true;
-  return completed(Awaits::Describe);
-}
-
 // Gives the answers of our own whose turn has come.
-void ServerSession::advance() {
+void ServerSession::answer_ourselves() {
   while (!replies_.empty()) {
     Reply& next = replies_.front();
-    if (next.awaits == Awaits::CopyEnd || is_copy_data(next.awaits)) {
+    if (is_of_copy(next.awaits)) {
       replies_.pop();
       continue;
     }
@@ -117,8 +106,7 @@ void ServerSession::advance() {
   }
 }
 
-bool ServerSession::on_command_complete(Bytes message) {
-  pass_on(message);
+void ServerSession::note_command_complete(Bytes message) {
   if (passing_ && client_->listening() != nullptr) {
     wire::MessageReader reader(body_of(message));
     const Reply& front = replies_.front();
@@ -130,8 +118,6 @@ bool ServerSession::on_command_complete(Bytes message) {
     copying_in_ = false;
     forget_eaten(/*with_next=*/false);
   }
-  if (!replies_.empty() && replies_.front().awaits == Awaits::Query) return true;
-  return completed(Awaits::Execute);
 }
 
 // What a command may leave behind in the session, as far as its tag tells.

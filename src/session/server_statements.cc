@@ -78,11 +78,31 @@ void ServerSession::note_unnamed(Reply& reply, const StatementRef& statement) {
   }
 }
 
+void ServerSession::expect_unnamed_again(const StatementRef& statement) {
+  if (already_answered_ > 0) [[unlikely]] {
+    Reply reply = {.awaits = Awaits::Parse, .deliver = Deliver::Forward, .unnamed = true};
+    reply.again = true;
+    note_unnamed(reply, statement);
+    expect(std::move(reply));
+    return;
+  }
+  ++unnamed_pending_;
+  unnamed_batch_ = batch_;
+  ++slot_pending_;
+  slot_batch_ = batch_;
+  fresh_ = false;
+  open_batch_ = true;
+  statements_.set_unnamed(statement);
+  Reply& reply = replies_.push(Awaits::Parse, Deliver::Forward);
+  reply.plain = false;
+  reply.unnamed = reply.slot = reply.again = true;
+}
+
 void ServerSession::provide_unnamed(const StatementRef& statement) {
   const bool settled = slot_pending_ == 0 || slot_batch_ == batch_;
   const bool kept = statement && statement->kept;
-  if (settled && (statement ? statements_.is_unnamed(*statement)
-                            : statements_.unnamed() == ServerStatements::Unnamed::None)) {
+  if (statement ? has_unnamed(*statement)
+                : settled && statements_.unnamed() == ServerStatements::Unnamed::None) {
     return;
   }
   Reply reply = {.awaits = kept ? Awaits::Parse : Awaits::Close, .deliver = Deliver::Swallow};
@@ -232,6 +252,15 @@ void ServerSession::undo(Reply& reply, std::size_t index, std::uint32_t settled)
   }
 }
 
+// The client's unnamed statement as it was before this one of the queue, which changes it.
+StatementRef ServerSession::unnamed_before(std::size_t index) const {
+  for (std::size_t i = index; i < replies_.size(); ++i) {
+    const Reply& each = replies_.at(i);
+    if (each.unnamed && !each.again) return each.before;
+  }
+  return client_ != nullptr ? client_->statements().unnamed() : nullptr;
+}
+
 // What later batches have sent about the unnamed statement stands.
 void ServerSession::undo_unnamed(Reply& reply, std::size_t index) {
   if (!reply.unnamed && !reply.slot) return;
@@ -247,8 +276,11 @@ void ServerSession::undo_unnamed(Reply& reply, std::size_t index) {
   if (slot && !later_slot) statements_.set_unnamed(ServerStatements::Unnamed::Unknown);
   if (!unnamed || client_ == nullptr) return;
   // A Parse that fails ends the statement before it; one that is skipped does not.
-  StatementRef now = index == 0 && reply.awaits == Awaits::Parse ? nullptr : reply.before;
+  const bool failed = index == 0 && reply.awaits == Awaits::Parse;
+  if (reply.again && !failed) return;
+  StatementRef now = failed ? nullptr : reply.before;
   if (later_unnamed != nullptr) {
+    later_unnamed->again = false;
     later_unnamed->before = std::move(now);
   } else {
     client_->statements().set_unnamed(std::move(now));

@@ -99,6 +99,67 @@ TEST(Unnamed, OutlivesAParseThatWasSkipped) {
   server.sees(parse("", "select 1") + kRun);
 }
 
+TEST(Unnamed, SaidAgainEndsWhereThatFails) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  parses(client, server, "select 1");
+  client.sends(parse("", "select 1") + sync());
+  server.sees(parse("", "select 1") + sync());
+  server.sends(error("42P01", "the table is gone") + ready());
+  client.sees(error("42P01", "the table is gone") + ready());
+  client.sends(kRun);
+  server.sees(close_statement("") + kRun);
+}
+
+TEST(Unnamed, SaidAgainOutlivesBeingSkipped) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  parses(client, server, "select 1");
+  const std::string batch = bind("none") + parse("", "select 1") + parse("", "select 1") + sync();
+  client.sends(batch);
+  server.sees(batch);
+  server.sends(error("26000", "none") + ready());
+  client.sees(error("26000", "none") + ready());
+  client.sends(kRun);
+  server.sees(parse("", "select 1") + kRun);
+}
+
+// What is said again in a later batch stands, whatever becomes of the earlier ones; and falls with
+// its own.
+TEST(Unnamed, SaidAgainInALaterBatchStandsOrFallsWithThat) {
+  for (const bool fails : {false, true}) {
+    World world("default_pool_size=1\n");
+    auto [client, server] = world.session();
+    parses(client, server, "select 1");
+    const std::string again = parse("", "select 1") + sync();
+    const std::string batches = again + bind("none") + again + again;
+    client.sends(batches);
+    server.sees(batches);
+    std::string answers = error("42P01", "gone") + ready() + error("26000", "none") + ready();
+    answers += (fails ? error("42P01", "gone") : parse_complete()) + ready();
+    server.sends(answers);
+    client.sees(answers);
+    client.sends(kRun);
+    server.sees(fails ? close_statement("") + kRun : kRun);
+  }
+}
+
+// The earlier batch is undone while the later one waits: that one, skipped, gives back nothing.
+TEST(Unnamed, SaidAgainBehindOneThatFailedGivesBackNothing) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  parses(client, server, "select 1");
+  const std::string again = parse("", "select 1") + sync();
+  client.sends(again + bind("none") + again);
+  server.sees(again + bind("none") + again);
+  server.sends(error("42P01", "gone") + ready());
+  client.sees(error("42P01", "gone") + ready());
+  server.sends(error("26000", "none") + ready());
+  client.sees(error("26000", "none") + ready());
+  client.sends(kRun);
+  server.sees(close_statement("") + kRun);
+}
+
 // The first query is skipped, so it ends nothing; the second one does.
 TEST(Unnamed, AQueryBehindAnErrorEndsWhatTheErrorGivesBack) {
   World world("default_pool_size=1\n");
