@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -101,16 +102,51 @@ def pgbench(port, role, mode, clients, length):
     return int(count.group(1)), float(speed.group(1))
 
 
+def sampled(pooler, seconds, work):
+    """work(), and which share of the pooler's time in it was user time; None where perf fails."""
+    samples = pooler.place.path("samples")
+    argv = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "2500", "-p", str(pooler.pid)]
+    argv += ["-o", samples, "--", "sleep", str(seconds)]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sampler:
+        result = work()
+        if sampler.wait() != 0:
+            return result, None
+    argv = ["perf", "script", "-i", samples, "-F", "ip"]
+    addresses = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
+    in_kernel = sum(1 for address in addresses if len(address) == 16 and address[0] == "f")
+    return result, 1 - in_kernel / len(addresses) if addresses else None
+
+
 def load(pooler, mode, clients, seconds):
     """One run of pgbench: transactions/s, and microseconds of the pooler per transaction."""
+
+    def work():
+        return pgbench(pooler.port, pooler.role, mode, clients, ["-T", str(seconds)])
+
     with CpuTime(pooler.pid) as used:
-        count, speed = pgbench(pooler.port, pooler.role, mode, clients, ["-T", str(seconds)])
+        if shutil.which("perf"):
+            (count, speed), share = sampled(pooler, seconds, work)
+        else:
+            (count, speed), share = work(), None
+    user = used.user if share is None else used.total * share
     return {
         "speed": speed,
-        "user": used.user / count * 1e6,
-        "system": used.system / count * 1e6,
+        "user": user / count * 1e6,
+        "system": (used.total - user) / count * 1e6,
         "total": used.total / count * 1e6,
     }
+
+
+def instructions(start, mode, clients, few, many):
+    """User instructions of a transaction of a pooler that start(under) starts under valgrind."""
+    totals = []
+    for length in (few, many):
+        with start(["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file=callgrind"]) as pooler:
+            pgbench(pooler.port, pooler.role, mode, clients, ["-t", str(length)])
+            place = pooler.place
+        with open(place.path("callgrind"), encoding="ascii") as file:
+            totals.append(int(re.search(r"^(?:totals|summary): (\d+)", file.read(), re.M).group(1)))
+    return (totals[1] - totals[0]) / (many - few) / clients
 
 
 def logins(pooler, program, seconds, password=""):

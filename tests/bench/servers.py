@@ -165,7 +165,8 @@ def is_pgbouncer(binary):
 
 
 class Pooler:
-    def __init__(self, place, postgres, binary, role, **settings):
+    def __init__(self, place, postgres, binary, role, under=(), **settings):
+        """`under`: a program that runs the pooler, and its options."""
         self.place, self.name, self.role, self.port = place, role, role, free_port()
         auth_type = settings.get("auth_type", "trust")
         workers = settings.pop("workers", 1)
@@ -186,7 +187,7 @@ class Pooler:
         }
         text = f"[databases]\n{DATABASE} = host=127.0.0.1 port={postgres.port} dbname={DATABASE}\n"
         text += "[pgbouncer]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items())
-        self.process = place.start(role, [binary, place.write(f"{role}.ini", text)])
+        self.process = place.start(role, [*under, binary, place.write(f"{role}.ini", text)])
         self.pid = self.process.pid  # setpriv has become the pooler
         if auth_type == "trust":
             wait_for_login(place, role, self.process, self.port, role)
