@@ -1,6 +1,8 @@
 """What may differ and what is not generated: the one list of both.
 
-Frames are compared byte by byte but for what `comparable` drops. Sequences hold only what
+Frames are compared byte by byte but for what `comparable` drops. Where they differ nevertheless,
+PostgreSQL may answer so itself under one of the VARIATIONS: that is asked of it, see explain.py,
+and told, with the seed and the reason, apart from what has passed. Sequences hold only what
 docs/PROTOCOL.md promises to be as in PostgreSQL, in transaction mode: no cursors WITH HOLD, no
 temporary tables beyond their transaction, no session-level advisory locks, nothing that reads an
 untracked parameter that another transaction has set.
@@ -14,6 +16,13 @@ import wire
 UNNAMED_FOLLOWS = True  # the unnamed statement outlives its transaction
 SQL_NAMES = True  # PREPARE, EXECUTE and DEALLOCATE of SQL's statements and the protocol's
 NAMES_IN_ERRORS = True  # an error that names a statement has the client's name for it
+
+# What PostgreSQL's own answer depends on and is the server's matter, not the client's: see
+# PROTOCOL.md, known differences. Whether a pool can bring it about explain.py says.
+FOR_ALL_VALUES = "planned for all values"  # others, too, have run it: a generic plan
+FOR_ITS_VALUES = "planned for its values"  # it was run less often on this server: a custom plan
+PREPARED_ANEW = "prepared anew"  # before one Bind or Describe, or each: the server lacked it
+VARIATIONS = (FOR_ALL_VALUES, FOR_ITS_VALUES, PREPARED_ANEW)
 
 # SQL after which a client may keep its server.
 PINS = re.compile(r"(?i)\bprepare\b")

@@ -36,7 +36,11 @@ class Answer:
 
 
 class Ended(Exception):
-    """PostgreSQL ended the connection: the sequence is not one that a client may send."""
+    """PostgreSQL ended the connection."""
+
+    def __init__(self, message, answers=()):
+        super().__init__(messages.show(message))
+        self.answers = answers  # up to the FATAL error; none where it did not say one
 
 
 class Silent(Exception):
@@ -54,12 +58,14 @@ class Recorder:
         self.late = ""  # messages since a COPY's data was refused, while nobody has waited
         self.begun = False  # something was sent since the last ReadyForQuery
         self.has_unnamed = False  # an unnamed statement that the pooler promises to know
+        self.statements = {}  # the Parse of each name, and of the unnamed one
         self.portals = set()  # bound since the transaction failed
         self.failed = False  # the transaction has failed at least once
         self.pinned = False
 
-    def say(self, message):
-        """Sends the message and returns its Answer, or None where it is not promised."""
+    def say(self, message, anew=False):
+        """Sends the message and returns its Answer, or None where it is not promised. `anew`: its
+        statement is prepared anew just before."""
         kind = messages.type_of(message)
         if not self.promised(message):
             return None
@@ -67,14 +73,33 @@ class Recorder:
         quiet = kind in ("H", "d", "c", "f") and not self.copy
         self.begun = self.begun or not quiet
         try:
+            if anew:
+                self.prepare_anew(message)
             self.connection.send(messages.encode(message))
             self.answer(kind, message, answer.frames)
         except (wire.Closed, BrokenPipeError, ConnectionResetError) as problem:
-            raise Ended(messages.show(message)) from problem
+            answer.flushed = True
+            raise Ended(message, [answer] if is_fatal(answer.frames) else []) from problem
         except TimeoutError as problem:
             raise Silent(messages.show(message)) from problem
         self.note(message, answer)
         return answer
+
+    def prepare_anew(self, message):
+        """Before a Bind or Describe: its statement as it was, but without a past. Not where the
+        pooler could not do that either."""
+        kind, *rest = message
+        name = rest[1] if kind == "bind" or kind == "describe" and rest[0] == "S" else None
+        if name not in self.statements or self.skipping or self.copy or self.status == b"E":
+            return
+        self.connection.send(wire.close("S", name) + messages.encode(self.statements[name])
+                             + wire.FLUSH)
+        while True:
+            got, _ = self.connection.read()
+            if got == "E":
+                raise Ended(message)
+            if got == "1":
+                return
 
     def answer(self, kind, message, frames):
         if self.skipping:
@@ -149,7 +174,7 @@ class Recorder:
         while ends:
             kind, body = self.connection.read()
             frames.append((kind, body))
-            if kind == "E" and b"\0VFATAL\0" in body:  # EXECUTE of a SAVEPOINT, for one
+            if is_fatal(frames):  # EXECUTE of a SAVEPOINT, for one
                 raise wire.Closed()
             if kind == "Z":
                 self.status = body
@@ -198,6 +223,7 @@ class Recorder:
             self.portals.add(rest[0])
         if kind == "parse" and rest[0] == "":
             self.has_unnamed = "1" in got
+        self.note_statements(message, answer.frames)
         if kind == "query" or "Z" in got and self.status == b"I":
             self.has_unnamed = False
         sql = {"query": 0, "parse": 1}.get(kind)
@@ -206,6 +232,23 @@ class Recorder:
         answer.flushed = got.endswith(("Z", "G")) or "E" in got or kind == "flush"
         answer.idle = self.status == b"I" and not (self.begun or self.copy or self.skipping)
         answer.pinned = self.pinned
+
+
+    def note_statements(self, message, frames):
+        kind, *rest = message
+        if kind in ("query", "parse", "raw"):  # the unnamed one ends, or may
+            self.statements.pop("", None)
+        if kind == "parse" and any(frame == "1" for frame, _ in frames):
+            self.statements[rest[0]] = message
+        if kind == "close" and rest[0] == "S":
+            self.statements.pop(rest[1], None)
+        if any(frame == "C" and body.startswith((b"DEALLOCATE", b"DISCARD"))
+               for frame, body in frames):
+            self.statements.clear()
+
+
+def is_fatal(frames):
+    return bool(frames) and frames[-1][0] == "E" and b"\0VFATAL\0" in frames[-1][1]
 
 
 def unescape(match):
@@ -223,14 +266,20 @@ def is_good_row(row):
     return len(columns) == 2 and bool(GOOD_KEY.fullmatch(ESCAPE.sub(unescape, columns[0])))
 
 
-def record(connection, sequence):
-    """The Answers to the messages of a sequence; ["wait", …] stay where they are."""
+def record(connection, sequence, anew=()):
+    """The Answers to the messages of a sequence; ["wait", …] stay where they are. `anew`: places of
+    messages whose statement is prepared anew just before."""
     recorder = Recorder(connection)
     result = []
-    for message in sequence:
+    for place, message in enumerate(sequence):
         if message[0] == "wait":
             recorder.late = ""
-        answer = Answer(message) if message[0] == "wait" else recorder.say(message)
+            result.append(Answer(message))
+            continue
+        try:
+            answer = recorder.say(message, place in anew)
+        except Ended as ended:
+            raise Ended(message, result + ended.answers if ended.answers else []) from ended
         if answer:
             result.append(answer)
     try:
