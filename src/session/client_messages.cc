@@ -21,6 +21,11 @@ constexpr auto kLongest = [] {
   return most;
 }();
 
+// Whether an Execute may leave its portal suspended. One of which only a part is here may.
+bool may_suspend(const wire::Header& header, Bytes input) {
+  return input.size() < header.total() || read_u32(input.data() + header.total() - 4) != 0;
+}
+
 }  // namespace
 
 void ClientSession::take_messages(Bytes& input) {
@@ -89,6 +94,8 @@ bool ClientSession::relay_message(const wire::Header& header, Bytes& input) {
     case 'C': query_begins(); return relay_close(header, input);
     case 'E':
       query_begins();
+      if (may_suspend(header, input)) [[unlikely]]
+        server_->note_row_limit();
       if (listening_ || (statements_ && statements_->has_portals())) {
         return relay_execute(header, input);
       }

@@ -224,7 +224,7 @@ bool ClientSession::relay_named_parse(const wire::Header& header, Bytes& input,
     ++part_->counters.statement_misses;
     server_->expect_parse(statement, std::move(reply));
     head.text(statement->server_name);
-  } else if (server_->transaction_is_known_good()) {
+  } else if (server_->can_answer_parse()) {
     ++part_->counters.statement_hits;
     ++part_->counters.parses_saved;
     discard(header, input);
@@ -262,7 +262,7 @@ void ClientSession::relay_unnamed_parse(const wire::Header& header, Bytes& input
       return;
     }
     ++part_->counters.statement_hits;
-    if (server_->transaction_is_known_good()) {
+    if (server_->can_answer_parse()) {
       ++part_->counters.parses_saved;
       discard(header, input);
       reply.deliver = Deliver::Local;

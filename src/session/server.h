@@ -70,8 +70,13 @@ class ServerSession final : public pool::Server,
     replies_.push(awaits, Deliver::Forward);
   }
   void expect_plain(Awaits awaits) { expect({.awaits = awaits, .deliver = Deliver::Forward}); }
-  // True while a Parse cannot fail for the state of the transaction (25P02).
-  bool transaction_is_known_good() const { return ready_pending_ == 0 && status_ != 'E'; }
+  // True while a Parse of what the server has would do nothing: it cannot fail for the state of the
+  // transaction (25P02), and no portal can be suspended, whose effects are seen after a Parse.
+  bool can_answer_parse() const {
+    return ready_pending_ == 0 && status_ != 'E' && limited_batch_ != batch_ + 1;
+  }
+  // An Execute with a row limit is about to be sent.
+  void note_row_limit() { limited_batch_ = batch_ + 1; }
 
   // Statements, see server_statements.cc. What these send goes into host.to_server.
   // Gives `statement` to the server if it lacks it.
@@ -300,10 +305,11 @@ class ServerSession final : public pool::Server,
   std::uint32_t answered_ = 0;          // replies to the client since then
   std::uint32_t already_answered_ = 0;  // of a batch that is said again
   bool settings_in_doubt_ = false;
-  bool doubt_lasts_ = false;       // until the server is clean, not only to the next ReadyForQuery
-  std::uint32_t batch_ = 0;        // counts Syncs
-  std::uint32_t names_batch_ = 0;  // the batch whose names are pending
-  std::size_t names_pending_ = 0;  // replies that make or end a name
+  bool doubt_lasts_ = false;  // until the server is clean, not only to the next ReadyForQuery
+  std::uint32_t batch_ = 0;   // counts Syncs
+  std::uint32_t limited_batch_ = 0;  // 1 + the last batch that has an Execute with a row limit
+  std::uint32_t names_batch_ = 0;    // the batch whose names are pending
+  std::size_t names_pending_ = 0;    // replies that make or end a name
   std::uint32_t unnamed_batch_ = 0;
   std::size_t unnamed_pending_ = 0;  // replies that change the client's unnamed statement
   std::uint32_t slot_batch_ = 0;

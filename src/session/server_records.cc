@@ -47,6 +47,7 @@ enum Tag : std::uint16_t {
   TagSqlUse = 85,    // of the message about names that is under way
   TagSqlUseName = 86,
   TagAnswered = 87,
+  TagLimitedBatch = 88,
 
   TagAwaits = 1,
   TagDeliver = 2,
@@ -220,6 +221,7 @@ std::string SessionRecords::save(const ServerSession& server) {
   out.number(TagTrackedChanges, server.tracked_changes_);
   out.number(TagBatch, server.batch_);
   out.number(TagNamesBatch, server.names_batch_);
+  if (server.limited_batch_ > 0) out.number(TagLimitedBatch, server.limited_batch_);
   for (const std::string& each : server.cleaning_) out.text(TagCleaning, each);
   out.number(TagCreatedAt, to_number(server.created_at));
   out.number(TagLinkedAt, to_number(server.linked_at_));
@@ -341,6 +343,9 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
         break;
       case TagBatch: server.batch_ = static_cast<std::uint32_t>(field->number()); break;
       case TagNamesBatch: server.names_batch_ = static_cast<std::uint32_t>(field->number()); break;
+      case TagLimitedBatch:
+        server.limited_batch_ = static_cast<std::uint32_t>(field->number());
+        break;
       case TagCleaning: server.cleaning_.emplace_back(field->value); break;
       case TagCreatedAt: server.created_at = to_instant(field->number()); break;
       case TagLinkedAt: server.linked_at_ = to_instant(field->number()); break;

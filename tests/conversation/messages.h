@@ -42,6 +42,10 @@ inline std::string bind(std::string_view statement, std::string_view portal = ""
 inline std::string describe(std::string_view statement) {
   return wire::MessageWriter().begin('D').byte('S').text(statement).end().take();
 }
+// No more than `rows` of the unnamed portal.
+inline std::string execute_some(std::uint32_t rows) {
+  return wire::MessageWriter().begin('E').text("").u32(rows).end().take();
+}
 inline std::string flush() { return wire::empty_message('H'); }
 inline std::string copy_data(std::string_view data) { return message('d', data); }
 inline std::string copy_done() { return wire::empty_message('c'); }
@@ -56,6 +60,7 @@ inline std::string columns() { return wire::row_description({{.name = "c", .type
 inline std::string parse_complete() { return wire::empty_message('1'); }
 inline std::string bind_complete() { return wire::empty_message('2'); }
 inline std::string close_complete() { return wire::empty_message('3'); }
+inline std::string suspended() { return wire::empty_message('s'); }
 inline std::string no_data() { return wire::empty_message('n'); }
 inline std::string parameter_description() {
   return wire::MessageWriter().begin('t').u16(0).end().take();

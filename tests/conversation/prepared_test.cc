@@ -70,6 +70,23 @@ TEST(Prepared, LocalAnswersWaitForTheirTurn) {
   runs(client, server, "b", kFirst);
 }
 
+// What a suspended portal has done is seen after the next Parse: so one must reach the server.
+TEST(Prepared, BehindARowLimitAParseIsNotAnsweredHere) {
+  World world;
+  auto [client, server] = world.session();
+  prepares(client, server, "a", "select 1", kFirst);
+  client.sends(bind("a") + execute_some(1) + parse("b", "select 1"));
+  server.sees(bind(kFirst) + execute_some(1) + parse("", "select 1"));
+  server.sends(bind_complete() + suspended() + parse_complete());
+  client.sees(bind_complete() + suspended() + parse_complete());
+  client.sends(sync());
+  server.sees(sync());
+  server.sends(ready());
+  client.sees(ready());
+  client.sends(parse("c", "select 1") + bind("c") + execute() + sync());
+  server.sees(bind(kFirst) + execute() + sync());
+}
+
 TEST(Prepared, AServerThatLacksAStatementGetsItsParseInLine) {
   World world("default_pool_size=2\n");
   auto [client, server] = world.session();
