@@ -19,9 +19,12 @@ DIVIDE = [["parse", "s1", "select 10 / $1::int4", []], ["bind", "", "s1", ["0"],
           ["execute", "", 0], ["sync"]]
 DIVIDE_UNNAMED = [["parse", "", "select 10 / $1::int4", []], ["bind", "", "", ["0"], [], []],
                   ["execute", "", 0], ["sync"]]
+SIXTH = [DIVIDE_UNNAMED[0], *[["bind", "", "", [value], [], []] for value in "123450"],
+         ["execute", "", 0], ["sync"]]
 INSERT = [["query", "insert into t values (1, 'a')"]]
 RETURNING = [["query", "insert into t values (1, 'a') returning v"]]
 ALL_GENERIC = "alter database {} set plan_cache_mode = force_generic_plan"
+ALL_CUSTOM = "alter database {} set plan_cache_mode = force_custom_plan"
 OTHER_VALUES = """create function other() returns trigger language plpgsql as
     'begin new.v := ''other''; return new; end';
     create trigger other before insert on t for each row when (new.k = 1)
@@ -58,6 +61,14 @@ def test_a_plan_for_all_values_is_explained_where_statements_are_shared(judge):
 
 def test_a_plan_for_all_values_fails_where_nothing_is_shared(judge):
     difference = judge(DIVIDE_UNNAMED, ALL_GENERIC)
+    assert difference.what == "another frame" and not difference.explained
+
+
+def test_a_plan_for_its_values_is_explained_where_a_server_may_lack_the_statement(judge):
+    assert judge(SIXTH, ALL_CUSTOM, size=3).explained.kind == kinds.FOR_ITS_VALUES
+    elsewhere = SIXTH[:3] + [["sync"], ["wait", [[0, "select"]]]] + SIXTH[3:]
+    assert judge(elsewhere, ALL_CUSTOM).explained.kind == kinds.FOR_ITS_VALUES
+    difference = judge(SIXTH, ALL_CUSTOM)
     assert difference.what == "another frame" and not difference.explained
 
 
