@@ -75,8 +75,10 @@ TEST(Prepared, BehindARowLimitAParseIsNotAnsweredHere) {
   World world;
   auto [client, server] = world.session();
   prepares(client, server, "a", "select 1", kFirst);
-  client.sends(bind("a") + execute_some(1) + parse("b", "select 1"));
-  server.sees(bind(kFirst) + execute_some(1) + parse("", "select 1"));
+  client.sends(bind("a") + execute_some(1));
+  server.sees(bind(kFirst) + execute_some(1));
+  client.sends(parse("b", "select 1"));
+  server.sees(parse("", "select 1"));
   server.sends(bind_complete() + suspended() + parse_complete());
   client.sees(bind_complete() + suspended() + parse_complete());
   client.sends(sync());
