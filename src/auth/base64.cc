@@ -25,16 +25,16 @@ constexpr std::array<int, 256> kDigits = digits_by_character();
 }  // namespace
 
 std::string base64_encode(std::span<const std::byte> bytes) {
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    const std::size_t count = bytes.size() - at < 3 ? bytes.size() - at : 3;
-    std::uint32_t group = 0;
-    for (std::size_t i = 0; i < 3; ++i)
-      group = (group << 8) | (i < count ? std::to_integer<std::uint32_t>(bytes[at + i]) : 0u);
-    for (std::size_t i = 0; i < 4; ++i)
-      text += i <= count ? kAlphabet[(group >> (18 - 6 * i)) & 63] : '=';
-  }
+  std::string text((bytes.size() + 2) / 3 * 4, '=');
+  char* to = text.data();
+  const auto put = [&to](std::uint32_t group, int digits) {
+    for (int i = 0; i < digits; ++i) *to++ = kAlphabet[(group >> (18 - 6 * i)) & 63];
+  };
+  const auto byte = [bytes](std::size_t at) { return std::to_integer<std::uint32_t>(bytes[at]); };
+  std::size_t at = 0;
+  for (; at + 3 <= bytes.size(); at += 3) put(byte(at) << 16 | byte(at + 1) << 8 | byte(at + 2), 4);
+  if (at + 1 == bytes.size()) put(byte(at) << 16, 2);
+  if (at + 2 == bytes.size()) put(byte(at) << 16 | byte(at + 1) << 8, 3);
   return text;
 }
 
@@ -47,8 +47,8 @@ std::optional<std::string> base64_decode(std::string_view text) {
   std::size_t padding = 0;
   while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
 
-  std::string bytes;
-  bytes.reserve(text.size() / 4 * 3);
+  std::string bytes(text.size() / 4 * 3 - padding, '\0');
+  char* to = bytes.data();
   std::uint32_t group = 0;
   int bits = 0;
   for (const char c : text.substr(0, text.size() - padding)) {
@@ -58,10 +58,9 @@ std::optional<std::string> base64_decode(std::string_view text) {
     bits += 6;
     if (bits < 8) continue;
     bits -= 8;
-    bytes += static_cast<char>((group >> bits) & 0xff);
-    group &= (1u << bits) - 1;
+    *to++ = static_cast<char>((group >> bits) & 0xff);
   }
-  if (group != 0) return std::nullopt;
+  if ((group & ((1u << bits) - 1)) != 0) return std::nullopt;
   return bytes;
 }
 

@@ -83,8 +83,10 @@ std::string build_scram_secret(std::string_view password, int iterations) {
 
 ScramVerifier mock_verifier(std::string_view user, std::span<const std::byte, 32> mock_nonce,
                             int iterations) {
+  Key key;
+  std::ranges::copy(mock_nonce, key.begin());
   const auto derive = [&](std::string_view purpose) {
-    return hmac_sha256(mock_nonce, fmt::format("{}:{}", purpose, user));
+    return hmac_sha256(key, fmt::format("{}:{}", purpose, user));
   };
   const Key salt = derive("salt");
   // Nobody knows a key whose SHA-256 is this stored key, so no proof fits it.

@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include "auth/base64.h"
 #include "auth/scram.h"
 #include "auth/scram_text.h"
@@ -96,9 +94,9 @@ Result<std::string> ScramServer::answer_first(std::string_view client_first) {
   state_.binding_flag = parsed.binding_flag;
   state_.client_first_bare = parsed.bare;
   state_.nonce.insert(0, parsed.nonce);
-  state_.server_first =
-      fmt::format("r={},s={},i={}", state_.nonce, base64_encode(state_.verifier.salt),
-                  state_.verifier.iterations);
+  state_.server_first.append("r=").append(state_.nonce).append(",s=");
+  state_.server_first.append(base64_encode(state_.verifier.salt)).append(",i=");
+  state_.server_first.append(std::to_string(state_.verifier.iterations));
   return state_.server_first;
 }
 

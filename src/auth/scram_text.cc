@@ -82,7 +82,11 @@ Key server_key_of(const Key& salted) { return hmac_sha256(salted, "Server Key");
 
 std::string signed_text(std::string_view client_first_bare, std::string_view server_first,
                         std::string_view client_final_without_proof) {
-  return fmt::format("{},{},{}", client_first_bare, server_first, client_final_without_proof);
+  std::string text;
+  text.reserve(client_first_bare.size() + server_first.size() + client_final_without_proof.size() +
+               2);
+  text.append(client_first_bare).append(",").append(server_first).append(",");
+  return text.append(client_final_without_proof);
 }
 
 }  // namespace doorman::auth::scram_text

@@ -181,12 +181,16 @@ Result<Config> parse(std::string_view text, std::string_view name) {
   return Builder(std::string(name), read_text(text, name)).build();
 }
 
+const Database* line_for(const Config& config, const std::string& name) {
+  const auto found = config.databases.find(name);
+  if (found != config.databases.end()) return &found->second;
+  return config.fallback ? &*config.fallback : nullptr;
+}
+
 std::optional<Database> find_database(const Config& config, const std::string& name) {
-  if (const auto found = config.databases.find(name); found != config.databases.end()) {
-    return found->second;
-  }
-  if (!config.fallback) return std::nullopt;
-  Database database = *config.fallback;
+  const Database* line = line_for(config, name);
+  if (line == nullptr) return std::nullopt;
+  Database database = *line;
   database.name = name;
   if (database.dbname.empty()) database.dbname = name;
   return database;

@@ -64,6 +64,9 @@ Result<Config> load(const std::string& path);
 // The same from memory; `name` stands for the file in messages.
 Result<Config> parse(std::string_view text, std::string_view name);
 
+// The line that serves the database of that name: its own, else the fallback, else nullptr.
+const Database* line_for(const Config& config, const std::string& name);
+
 // The database of that name, else the fallback with the name filled in, else nothing.
 std::optional<Database> find_database(const Config& config, const std::string& name);
 

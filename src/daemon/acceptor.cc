@@ -23,6 +23,7 @@ Acceptor::Listener::Listener(Acceptor& a, UniqueFd f)
 Acceptor::Acceptor(Worker& home, std::vector<Worker*>& all, std::vector<UniqueFd> listeners)
     : home_(home),
       all_(all),
+      of_listeners_(session::socket_options(home.settings())),
       retry_(*this),
       timer_(home.loop, retry_),
       reserve_(spare_descriptor()) {
@@ -33,7 +34,16 @@ Acceptor::Acceptor(Worker& home, std::vector<Worker*>& all, std::vector<UniqueFd
 
 Acceptor::~Acceptor() = default;
 
-void Acceptor::accept_from(int fd) {
+void Acceptor::set_options(const Listener& listener, int fd, const net::Address& peer) {
+  const net::SocketOptions options = session::socket_options(home_.settings());
+  if (listener.passes_options_on && options == of_listeners_) return;
+  if (auto set = net::set_socket_options(fd, options); !set) {
+    log(LogLevel::Warning, "{}: {}", peer.text(), set.error().message);
+  }
+}
+
+void Acceptor::accept_from(Listener& listener) {
+  const int fd = listener.fd.get();
   for (int i = 0; i < kPerTurn; ++i) {
     net::Address peer;
     auto accepted = net::accept_one(fd, &peer);
@@ -41,14 +51,18 @@ void Acceptor::accept_from(int fd) {
       out_of_descriptors(fd, accepted.error().message);
       return;
     }
-    if (!*accepted) return;
+    if (!*accepted) {
+      listener.passes_options_on = true;
+      return;
+    }
     complained_ = false;
+    set_options(listener, (*accepted)->get(), peer);
     Worker* least = &home_;
     for (Worker* each : all_) {
       if (each->client_count() < least->client_count()) least = each;
     }
     if (least == &home_) {
-      home_.add_client(std::move(**accepted), peer);
+      home_.add_client(std::move(**accepted), peer, Worker::FirstPacket::MayBeThere);
       continue;
     }
     least->post([least, client = std::move(**accepted), peer]() mutable {

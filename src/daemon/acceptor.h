@@ -4,6 +4,10 @@
 // Out of descriptors it stops accepting for a moment, says so once, and comes back by itself; one
 // descriptor is kept in reserve, so that a client in the queue learns why (53300) instead of
 // hanging.
+//
+// The listening sockets have been given the socket options of the configuration, which connections
+// have from them on Linux. Those that came before that, or after a reload that changed the options,
+// are given them one by one.
 #pragma once
 
 #include <memory>
@@ -12,6 +16,7 @@
 #include "base/unique_fd.h"
 #include "daemon/worker.h"
 #include "net/event.h"
+#include "net/socket_options.h"
 
 namespace doorman::daemon {
 
@@ -30,9 +35,11 @@ class Acceptor {
 
   struct Listener final : net::EventHandler {
     Listener(Acceptor& a, UniqueFd f);
-    void on_event(short /*what*/) override { acceptor.accept_from(fd.get()); }
+    void on_event(short /*what*/) override { acceptor.accept_from(*this); }
     Acceptor& acceptor;
     UniqueFd fd;
+    // Its queue has been empty since it got its options: who comes now has them from it.
+    bool passes_options_on = false;
     net::IoEvent event;
   };
   struct Retry final : net::EventHandler {
@@ -41,12 +48,14 @@ class Acceptor {
     Acceptor& acceptor;
   };
 
-  void accept_from(int fd);
+  void accept_from(Listener& listener);
+  void set_options(const Listener& listener, int fd, const net::Address& peer);
   void out_of_descriptors(int fd, const std::string& why);
   void resume();
 
   Worker& home_;
   std::vector<Worker*>& all_;
+  const net::SocketOptions of_listeners_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   Retry retry_;
   net::Timer timer_;

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "net/socket_options.h"
 #include "session/live.h"
 #include "wire/error_response.h"
 
@@ -135,15 +134,12 @@ void Worker::tick() {
 
 // ---- Sessions ---------------------------------------------------------------------------------
 
-void Worker::add_client(UniqueFd fd, const net::Address& peer) {
-  if (auto set = net::set_socket_options(fd.get(), session::socket_options(settings())); !set) {
-    log(LogLevel::Warning, "{}: {}", peer.text(), set.error().message);
-  }
+void Worker::add_client(UniqueFd fd, const net::Address& peer, FirstPacket first) {
   auto client = std::make_unique<ClientSession>(*this, std::move(fd), peer);
   ClientSession& added = *client;
   clients_.emplace(added.id(), std::move(client));
   client_count_.store(clients_.size(), std::memory_order_relaxed);
-  added.start();
+  added.start(first);
 }
 
 void Worker::adopt(std::unique_ptr<ServerSession> server) {

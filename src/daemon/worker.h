@@ -46,8 +46,10 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   // Runs what others have posted; for who stands still.
   void take_mail();
 
-  // A connection that was accepted; on this worker's thread.
-  void add_client(UniqueFd fd, const net::Address& peer);
+  // A connection that was accepted; on this worker's thread. Its first packet can be read at once
+  // by the loop only, whose turn takes up what was read.
+  using FirstPacket = session::ClientSession::FirstPacket;
+  void add_client(UniqueFd fd, const net::Address& peer, FirstPacket first = FirstPacket::ToCome);
   std::size_t client_count() const { return client_count_.load(std::memory_order_relaxed); }
 
   // New rules are in force; on this worker's thread.

@@ -19,6 +19,8 @@ struct SocketOptions {
   std::chrono::milliseconds user_timeout{0};
   bool defer_accept =
       false;  // of a listener only: wake up for connections that have sent something
+
+  bool operator==(const SocketOptions&) const = default;
 };
 
 // Also switches TCP_NODELAY on. All options are tried; the Error names the first that failed.

@@ -2,23 +2,23 @@
 
 #include "auth/crypto.h"
 #include "base/bytes.h"
-#include "base/secret.h"
 
 namespace doorman::session {
 
 std::string CancelKeys::issue(const CancelTarget& target, std::size_t secret_size) {
-  std::string secret = auth::random_bytes(secret_size);
-  const WipeAtEnd wiped(secret);
+  std::string key(sizeof(std::uint32_t) + secret_size, '\0');
+  auto* const head = reinterpret_cast<std::byte*>(key.data());
   const std::lock_guard lock(mutex_);
   std::uint32_t process_id = 0;
   do {
-    process_id = read_u32(bytes_of(auth::random_bytes(sizeof process_id)).data());
-    process_id &= 0x7fff'ffffU;  // drivers take it for a signed number
+    auth::fill_with_random(key);
+    process_id = read_u32(head) & 0x7fff'ffffU;  // drivers take it for a signed number
   } while (process_id == 0 || entries_.contains(process_id));
-  entries_.emplace(process_id, Entry{.secret = SecretText(secret), .target = target});
-  std::string key;
-  append_u32(key, process_id);
-  return key + secret;
+  write_u32(head, process_id);
+  entries_.emplace(process_id,
+                   Entry{.secret = SecretText(std::string_view(key).substr(sizeof process_id)),
+                         .target = target});
+  return key;
 }
 
 void CancelKeys::depart(std::uint32_t process_id) {

@@ -38,11 +38,12 @@ ClientSession::~ClientSession() {
   host_->slots.give_back(*slot_);
 }
 
-void ClientSession::start() {
+void ClientSession::start(FirstPacket first) {
   begin_login();
   stream_.attach(host_->loop, host_->buffers, *this, &host_->outbox);
   stream_.mark_in(slot_->in_doubt);
   stream_.want_read(true);
+  if (first == FirstPacket::MayBeThere) on_readable();
 }
 
 Login& ClientSession::begin_login() {
@@ -130,7 +131,7 @@ void ClientSession::on_readable() {
   const net::Read read = stream_.read(into);
   if (read.status == net::ReadStatus::WouldBlock) return;
   if (read.status == net::ReadStatus::Closed) {
-    close(state_ == ClientState::Startup ? "" : "client unexpected eof");
+    close(state_ == ClientState::Startup ? "" : "client unexpected eof", Ended::ByClient);
     return;
   }
   if (part_ != nullptr) part_->counters.received_bytes += read.size;
@@ -210,7 +211,7 @@ void ClientSession::take_input(Bytes& input) {
 // A message that needs no server. False: it does.
 bool ClientSession::take_without_server(const wire::Header& header, Bytes& input) {
   if (header.type == 'X') {
-    close("client close request");
+    close("client close request", Ended::ByClient);
     return true;
   }
   if (header.type == 'S' && header.length == 4) {
@@ -502,7 +503,7 @@ void ClientSession::fail(std::string_view sqlstate, std::string_view message) {
   close(message);
 }
 
-void ClientSession::close(std::string_view reason) {
+void ClientSession::close(std::string_view reason, Ended ended) {
   if (state_ == ClientState::Closing) return;
   if (!reason.empty() && host_->settings().log_disconnections) {
     log(LogLevel::Info, "{} closing because: {} (age={}s)", describe(), reason,
@@ -519,6 +520,10 @@ void ClientSession::close(std::string_view reason) {
   listening_.reset();
   if (host_->live != nullptr && slot_->vaulted.load(std::memory_order_relaxed) != 0) {
     host_->live->ended(stream_.release());
+  } else if (ended == Ended::ByClient) {
+    // Who has ended it need not be told at once where a copy of the socket is elsewhere, as a
+    // shutdown would tell it: it ends with the last copy.
+    const UniqueFd gone = stream_.release();
   } else {
     stream_.close();
   }

@@ -55,7 +55,10 @@ class ClientSession final : public pool::Waiter,
   ClientSession(Host& host, UniqueFd fd, std::uint64_t id);
   ~ClientSession();
 
-  void start();  // reads its first packet
+  // Reads its first packet as soon as it comes; or now, where the worker is about to take up what
+  // it has read.
+  enum class FirstPacket { ToCome, MayBeThere };
+  void start(FirstPacket first);
 
   // From its server.
   void server_lost(std::string_view sqlstate, std::string_view reason, bool mid_message);
@@ -96,7 +99,8 @@ class ClientSession final : public pool::Waiter,
   void tick(Instant now);  // time limits
   // Ends the session with a FATAL error.
   void fail(std::string_view sqlstate, std::string_view message);
-  void close(std::string_view reason);
+  enum class Ended { ByUs, ByClient };
+  void close(std::string_view reason, Ended ended = Ended::ByUs);
   bool in_transaction() const;
 
   // pool::Waiter

@@ -259,7 +259,7 @@ void SessionRecords::join(std::unique_ptr<ClientSession> client, const Image& im
   host.adopt(std::move(client));
   joined.slot_->state.store(static_cast<std::uint8_t>(joined.state_), std::memory_order_release);
   if (joined.state_ == ClientState::Startup) {
-    joined.start();
+    joined.start(ClientSession::FirstPacket::ToCome);
   } else {
     joined.stream_.attach(host.loop, host.buffers, joined, &host.outbox);
     joined.stream_.mark_in(joined.slot_->in_doubt);

@@ -103,12 +103,12 @@ void Login::begin(wire::Startup startup) {
       client_.fail(wire::sqlstate::kCannotConnectNow, "the database system is shutting down");
       return;
     }
-    target_ = config::find_database(config, database_);
   }
   method_ = config.settings.auth_type;
   const auth::Secret* secret = host.rules->users->find(user_);
   known_user_ = secret != nullptr || config.settings.auth_file.empty();
-  if (secret != nullptr) secret_ = *secret;
+  const bool asks = method_ != config::AuthType::Trust && method_ != config::AuthType::Any;
+  if (secret != nullptr && asks) secret_ = *secret;
   ask_password();
 }
 
@@ -135,7 +135,7 @@ bool Login::read_parameters(wire::Startup& startup) {
   return true;
 }
 
-bool Login::add_parameter(const Parameter& parameter) {
+bool Login::add_parameter(Parameter& parameter) {
   const auto& ignored = client_.host().settings().ignore_startup_parameters;
   const auto is_ignored = [&](std::string_view name) {
     return std::any_of(ignored.begin(), ignored.end(),
@@ -150,7 +150,7 @@ bool Login::add_parameter(const Parameter& parameter) {
     return false;
   }
   if (parameter.name != "options") {
-    wanted_.push_back(parameter);
+    wanted_.push_back(std::move(parameter));
     return true;
   }
   auto options = wire::parse_options(parameter.value);
@@ -206,7 +206,9 @@ void Login::ask_password() {
 }
 
 void Login::ask_scram() {
-  client_.send(wire::authentication(kAskSasl, std::string(auth::kScramName) + '\0' + '\0'));
+  static const std::string message =
+      wire::authentication(kAskSasl, std::string(auth::kScramName) + '\0' + '\0');
+  client_.send(message);
 }
 
 bool Login::take_password(Bytes& input) {
@@ -268,7 +270,7 @@ void Login::sasl_initial(Bytes body) {
   wire::MessageReader reader(body);
   const std::string_view mechanism = reader.text();
   const std::uint32_t size = reader.u32();
-  const std::string first(reader.raw(size == UINT32_MAX ? 0 : size));
+  const std::string_view first = reader.raw(size == UINT32_MAX ? 0 : size);
   if (reader.failed() || mechanism != auth::kScramName) {
     client_.fail(wire::sqlstate::kProtocolViolation,
                  "client selected an invalid SASL authentication mechanism");
@@ -358,7 +360,8 @@ void Login::authenticated() {
     enter_console();
     return;
   }
-  if (!target_) {
+  const config::Database* line = config::line_for(*host.rules->config, database_);
+  if (line == nullptr) {
     client_.fail(wire::sqlstate::kInvalidDatabase, "database \"" + database_ + "\" does not exist");
     return;
   }
@@ -366,7 +369,7 @@ void Login::authenticated() {
     client_.fail(wire::sqlstate::kCannotConnectNow, "database \"" + database_ + "\" is disabled");
     return;
   }
-  enter_pool();
+  enter_pool(*line);
 }
 
 void Login::resume() {
@@ -404,21 +407,24 @@ void Login::enter_console() {
   host.wake(client_);
 }
 
-void Login::enter_pool() {
+void Login::enter_pool(const config::Database& line) {
   Host& host = client_.host();
-  PoolPart* part = host.pool_part(database_, target_->user.value_or(user_));
+  PoolPart* part = host.pool_part(database_, line.user.value_or(user_));
   if (part == nullptr) {
     client_.fail(wire::sqlstate::kInvalidDatabase, "database \"" + database_ + "\" does not exist");
     return;
   }
-  pool::Charge of_database(host.shared.registry.database(database_).clients,
-                           part->settings.max_db_client_connections);
-  const auto& users = host.rules->config->users;  // as whom it comes, not whom it becomes
+  pool::SharedPool& shared = part->pool.shared();
+  pool::Charge of_database(shared.database.clients, part->settings.max_db_client_connections);
+  // As whom it comes, not whom it becomes.
+  pool::UserShare& user =
+      shared.user.name == user_ ? shared.user : host.shared.registry.user(user_);
+  const auto& users = host.rules->config->users;
   const auto listed = users.find(user_);
-  const int most_of_user =
-      (listed != users.end() ? listed->second : config::User{})
-          .max_user_client_connections.value_or(host.settings().max_user_client_connections);
-  pool::Charge of_user(host.shared.registry.user(user_).clients, most_of_user);
+  int most_of_user = host.settings().max_user_client_connections;
+  if (listed != users.end())
+    most_of_user = listed->second.max_user_client_connections.value_or(most_of_user);
+  pool::Charge of_user(user.clients, most_of_user);
   if (!of_database || !of_user) {
     client_.fail(wire::sqlstate::kTooManyConnections,
                  !of_database ? "too many connections for database \"" + database_ + "\""
@@ -441,13 +447,22 @@ void Login::enter_pool() {
     wanted_.push_back({.name = "application_name", .value = who});
   }
   if (part->welcome) {
-    meet_server();
-    const bool known = std::all_of(wanted_.begin(), wanted_.end(), [&](const Parameter& each) {
-      const std::string* reported = part->welcome->find(each.name);
-      return (reported != nullptr && *reported == each.value) ||
-             part->accepted(each.name, each.value) != nullptr;
-    });
+    Greeting& last = part->greeting;
+    const bool as_last = last.welcome == part->welcome && last.wanted == wanted_;
+    as_last ? client_.set_parameters(last.parameters) : meet_server();
+    const bool known =
+        as_last || std::all_of(wanted_.begin(), wanted_.end(), [&](const Parameter& each) {
+          const std::string* reported = part->welcome->find(each.name);
+          return (reported != nullptr && *reported == each.value) ||
+                 part->accepted(each.name, each.value) != nullptr;
+        });
     if (known) {
+      if (!as_last) {
+        last = {.welcome = part->welcome,
+                .wanted = wanted_,
+                .parameters = client_.parameters(),
+                .text = greeting()};
+      }
       client_.enter(ClientState::Idle);
       client_.welcome();
       return;
@@ -479,22 +494,36 @@ void Login::accepted(const ParameterSet& as_reported) {
   }
 }
 
-void Login::send_welcome() {
-  Host& host = client_.host();
-  PoolPart& part = *client_.part();
-  std::string out = wire::authentication(0, {});
-  for (const Parameter& each : part.welcome->reported) {
+// All that a client is told before its cancel key.
+std::string Login::greeting() const {
+  wire::MessageWriter out;
+  out.begin('R').u32(0).end();
+  for (const Parameter& each : client_.part()->welcome->reported) {
     const std::string* own = client_.parameters()->find(each.name);
-    out += wire::parameter_status(each.name, own != nullptr ? *own : each.value);
+    out.begin('S').text(each.name).text(own != nullptr ? *own : each.value).end();
   }
+  return out.take();
+}
+
+void Login::send_welcome() {
+  static constexpr std::size_t kRest = 64;  // without a notice
+  Host& host = client_.host();
+  const Greeting& last = client_.part()->greeting;
+  const bool as_last =
+      last.welcome == client_.part()->welcome && last.parameters == client_.parameters();
+  std::string out;
+  out.reserve(last.text.size() + kRest);
+  out.append(as_last ? last.text : greeting());
   std::string key = host.shared.cancel_keys.issue({.worker = host.worker, .client = client_.id()},
                                                   minor_ >= 2 ? kLongSecret : 4);
   const WipeAtEnd wiped(key);
   client_.set_process_id(read_u32(bytes_of(key).data()));
-  out += wire::backend_key_data(key);
+  out.push_back('K');
+  append_u32(out, static_cast<std::uint32_t>(key.size() + 4));
+  out.append(key);
   const std::string& notice = host.settings().login_notify_message;
   if (!notice.empty()) out += wire::error_response(wire::Severity::Notice, "00000", notice);
-  client_.send(out + wire::ready_for_query('I'));
+  client_.send(out.append(wire::ready_for_query('I')));
 }
 
 }  // namespace doorman::session

@@ -48,7 +48,7 @@ class Login {
   bool take_password(Bytes& input);
   void begin(wire::Startup startup);
   bool read_parameters(wire::Startup& startup);
-  bool add_parameter(const Parameter& parameter);
+  bool add_parameter(Parameter& parameter);
   void ask_password();
   void ask_scram();
   void check_password(Bytes body);
@@ -58,15 +58,15 @@ class Login {
   void reject_password();
   void authenticated();
   void enter_console();
-  void enter_pool();
+  void enter_pool(const config::Database& line);
+  std::string greeting() const;
 
   ClientSession& client_;
   std::string user_;
   std::string database_;
   std::uint16_t minor_ = 0;
   std::vector<Parameter> wanted_;  // start-up parameters, in order
-  std::optional<config::Database> target_;
-  auth::Secret secret_;  // of the user; kind None: unknown, or may not use passwords
+  auth::Secret secret_;            // of the user; kind None: unknown, or may not use passwords
   config::AuthType method_ = config::AuthType::Scram;
   std::array<std::byte, 4> salt_{};
   std::optional<auth::ScramServer> scram_;

@@ -47,7 +47,6 @@ Result<> SessionRecords::load_login(ClientSession& client, std::string_view reco
   Host& host = *client.host_;
   login.proven_ = true;
   login.working_ = true;  // until resume_login()
-  login.target_ = config::find_database(*host.rules->config, login.database_);
   if (host.local == nullptr || !host.local->serves(login.database_)) {
     client.set_charge(pool::Charge(host.shared.registry.clients, 0));
   }

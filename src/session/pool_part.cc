@@ -81,6 +81,7 @@ void PoolPart::configure(PoolSettings changed) {
       before.timezone != after.timezone || before.application_name != after.application_name;
   settings = std::move(changed);
   pool.limits = settings.limits;
+  greeting = {};  // other parameters may be tracked now
   removed = false;
   if (!moved) return;
   ++generation;
@@ -125,6 +126,7 @@ const std::string* PoolPart::accepted(std::string_view name, std::string_view va
 void PoolPart::accept(std::string_view name, std::string_view value, std::string_view as_reported) {
   static constexpr std::size_t kMaxAccepted = 4096;
   if (accepted_.size() >= kMaxAccepted) accepted_.clear();
+  greeting = {};
   accepted_.insert_or_assign(accepted_key(name, value), std::string(as_reported));
 }
 

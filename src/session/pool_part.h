@@ -46,6 +46,14 @@ struct Welcome {
 };
 using WelcomeRef = std::shared_ptr<const Welcome>;
 
+// What those who log in with these start-up parameters are told, since the last of them was.
+struct Greeting {
+  WelcomeRef welcome;  // that it was made of; null: of none
+  std::vector<Parameter> wanted;
+  Parameters parameters;  // that such a client has then
+  std::string text;       // whole messages, up to the cancel key
+};
+
 class PoolPart {
  public:
   PoolPart(Host& host, pool::Hands& hands, pool::SharedPool& shared, PoolSettings settings);
@@ -60,6 +68,7 @@ class PoolPart {
   std::uint64_t generation = 1;
   bool removed = false;  // the database is no longer configured
   WelcomeRef welcome;    // null until a server has logged in
+  Greeting greeting;     // of the last login, for the next
   Counters counters;
   IntrusiveList<ServerSession, InPart> servers;
   IntrusiveList<ClientSession, OfPart> clients;

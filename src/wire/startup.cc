@@ -15,6 +15,7 @@ constexpr std::uint32_t kGssCode = (1234U << 16U) | 5680U;
 Result<StartupPacket> parse_parameters(std::uint16_t minor, MessageReader& reader) {
   Startup startup;
   startup.minor = minor;
+  startup.parameters.reserve(8);  // most clients send fewer
   while (true) {
     const std::string_view name = reader.text();
     if (reader.failed()) break;

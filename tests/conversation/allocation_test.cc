@@ -124,6 +124,27 @@ TEST(RelayTest, ForwardsUnnamedStatementsWithoutAllocating) {
   EXPECT_EQ(unnamed, 0U) << "in " << 2 * kQueries << " queries";
 }
 
+// What a login costs beside its system calls: many clients come for one query each.
+TEST(LoginTest, TakesFewAllocations) {
+  constexpr std::size_t kLogins = 100;
+  World world;
+  Session session = world.session();
+  const std::string startup =
+      wire::startup_message({{"user", "app"}, {"database", "shop"}, {"application_name", ""}});
+  allocations = 0;
+  for (std::size_t i = 0; i < kLogins; ++i) {
+    Peer client = world.dials();
+    say(client, startup + wire::terminate());
+    counting = true;
+    for (int turns = 0; turns < 4; ++turns) world.turn();
+    counting = false;
+    char into[1024];
+    CHECK(::recv(client.fd(), into, sizeof into, MSG_DONTWAIT) > 0);
+    CHECK(::recv(client.fd(), into, sizeof into, MSG_DONTWAIT) == 0);
+  }
+  EXPECT_LE(allocations, 10 * kLogins) << "in " << kLogins << " logins";
+}
+
 TEST(RelayTest, ChangesServersOfTwoClientsWithoutAllocating) {
   World world("default_pool_size=1\n");
   Session session = world.session();

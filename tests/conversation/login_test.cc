@@ -1,6 +1,8 @@
 // Logging in: what a client is told, whose word that is, and what is refused.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "world.h"
 
 namespace doorman::conversation {
@@ -63,6 +65,56 @@ TEST(Login, ParametersAreSpelledAsTheServerSpellsThem) {
   Peer next = world.client({{"timezone", "utc"}});
   EXPECT_EQ(world.sees_welcome(next).back().value, "UTC");
   server.sees_nothing();
+}
+
+// The greeting of the last login is kept for the next one: as long as both ask for the same and
+// the servers say the same.
+TEST(Login, EachIsToldWhatItAskedForWhoeverCameBefore) {
+  World world("default_pool_size=2\n");
+  Peer till = world.client({{"application_name", "till"}});
+  Peer server = world.server();
+  server.sees(sets({"application_name", "till"}));
+  server.sends(parameter_status("application_name", "till") + parameters_changed());
+  world.sees_welcome(till);
+  Parameters as_till = world.reports;
+  as_till[2].value = "till";
+  std::vector<std::string> keys;
+  for (const bool is_till : {true, true, false, false, true}) {
+    Peer next = is_till ? world.client({{"application_name", "till"}}) : world.client();
+    EXPECT_EQ(world.sees_welcome(next), is_till ? as_till : world.reports);
+    EXPECT_EQ(next.key().size(), 8U);
+    EXPECT_EQ(std::count(keys.begin(), keys.end(), next.key()), 0);
+    keys.push_back(next.key());
+  }
+
+  till.sends(query("begin"));
+  server.sees(query("begin"));
+  Peer other = world.one_more_client();
+  other.sends(query("select 1"));
+  world.reports[0].value = "15.1";
+  Peer newer = world.server();
+  newer.sees(query("select 1"));
+  Peer next = world.client();
+  EXPECT_EQ(world.sees_welcome(next), world.reports);
+}
+
+TEST(Login, AReloadThatTracksMoreIsSeenByTheNext) {
+  World world;
+  world.reports.push_back({"work_mem", "4MB"});
+  auto [client, server] = world.session();
+  const auto one_has = [&world](std::size_t parameters) {
+    bool found = false;
+    world.worker().each_client([&](session::ClientSession& each) {
+      found = found || (each.parameters() && each.parameters()->all().size() == parameters);
+    });
+    return found;
+  };
+  Peer second = world.one_more_client();
+  EXPECT_TRUE(world.until([&] { return one_has(3); }));
+  world.worker().apply(world.rules("track_extra_parameters=work_mem\n", ""));
+  EXPECT_FALSE(one_has(4));
+  Peer third = world.one_more_client();
+  EXPECT_TRUE(world.until([&] { return one_has(4); }));
 }
 
 TEST(Login, RefusedParametersEndTheClientAndSpareTheServer) {

@@ -183,6 +183,25 @@ def test_tcp_keepalive(postgres, pooler, on):
                 time.sleep(0.05)
 
 
+@pytest.mark.parametrize("on", (True, False))
+def test_tcp_keepalive_is_reloaded(pooler, on):
+    """Who connects after that is probed, or not any more; so are those who came in between."""
+    settings = {"tcp_keepalive": "0" if on else "1", "tcp_keepidle": "500"}
+    peer = pooler(settings=settings)
+    with wire.connect(peer) as before:  # whose socket has its options from the listening one
+        before.rows("select 1")
+        peer.settings["tcp_keepalive"] = "1" if on else "0"
+        peer.write()
+        peer.signal(1)
+        process.until(lambda: next(row["value"] for row in peer.show("CONFIG")
+                                   if row["key"] == "tcp_keepalive") == peer.settings["tcp_keepalive"],
+                      "it is in force", patience=20)
+        with wire.connect(peer) as after:
+            ends = [(peer.port, each.socket.getsockname()[1]) for each in (before, after)]
+            process.until(lambda: [end in timers(peer.port) for end in ends] == [not on, on],
+                          "one has a timer", patience=20)
+
+
 def test_log_stats(pooler):
     peer = pooler(settings={"stats_period": "1"})
     with wire.connect(peer) as connection:

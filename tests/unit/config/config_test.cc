@@ -158,10 +158,13 @@ TEST(Config, FindsADatabaseOrTheFallback) {
   EXPECT_EQ(config.databases.count("*"), 0u);
   EXPECT_EQ(find_database(config, "a")->dbname, "b");
   EXPECT_EQ(find_database(config, "z")->name, "z");
+  EXPECT_EQ(line_for(config, "a")->dbname, "b");
+  EXPECT_EQ(line_for(config, "z"), &*config.fallback);
   EXPECT_EQ(find_database(config, "z")->dbname, "z");
   EXPECT_EQ(find_database(config, "z")->port, 7);
   EXPECT_EQ(find_database(parsed("[pg_doorman]\n[databases]\n* = dbname=x\n"), "z")->dbname, "x");
   EXPECT_EQ(find_database(parsed("[pg_doorman]\n[databases]\na =\n"), "z"), std::nullopt);
+  EXPECT_EQ(line_for(parsed("[pg_doorman]\n[databases]\na =\n"), "z"), nullptr);
 }
 
 TEST(Config, TakesTheLastOfTwoLines) {
