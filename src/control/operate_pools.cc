@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <functional>
+#include <memory>
 #include <system_error>
 
 #include "config/nearest.h"
@@ -19,14 +20,16 @@ using session::ServerState;
 
 constexpr std::string_view kTerminated = "terminating connection due to administrator command";
 
+using DatabaseRef = std::shared_ptr<pool::DatabaseShare>;
+
 // The databases that a command is about: one, or all of them.
 struct Scope {
-  pool::DatabaseShare* one = nullptr;  // null: all
+  DatabaseRef one = nullptr;  // null: all
 
   bool includes(const PoolPart& part) const {
-    return one == nullptr || &part.pool.shared().database == one;
+    return one == nullptr || &part.pool.shared().database == one.get();
   }
-  std::vector<pool::DatabaseShare*> databases(Commands& commands) const {
+  std::vector<DatabaseRef> databases(Commands& commands) const {
     if (one != nullptr) return {one};
     return commands.daemon().registry().databases();
   }
@@ -50,7 +53,7 @@ std::variant<Scope, Refusal> scope_of(Commands& commands, const Arguments& argum
         .message = "there is no database \"" + name + "\"" + config::suggestion(name, names),
         .hint = "SHOW DATABASES lists them."};
   }
-  return Scope{.one = &commands.daemon().registry().database(name)};
+  return Scope{.one = commands.daemon().registry().database(name)};
 }
 
 void visit_parts(Commands& commands, const Scope& scope,
@@ -80,10 +83,10 @@ std::optional<Reply> paused_yet(Commands& commands, const Scope& scope) {
   }
   if (!scope.paused(commands)) return refuse("resumed before all servers were free");
   visit_parts(commands, scope, [](PoolPart& part) { retire_idle(part, "paused"); });
-  const std::vector<pool::DatabaseShare*> databases = scope.databases(commands);
+  const std::vector<DatabaseRef> databases = scope.databases(commands);
   // The budget also has servers that are on their way from one worker to another.
   const bool busy = std::any_of(databases.begin(), databases.end(),
-                                [](pool::DatabaseShare* each) { return each->servers.used() > 0; });
+                                [](const DatabaseRef& each) { return each->servers.used() > 0; });
   if (busy) return std::nullopt;
   return done("PAUSE");
 }
@@ -110,7 +113,7 @@ Outcome pause(Commands& commands, const Arguments& arguments) {
   const Scope which = *std::get_if<Scope>(&scope);
   if (which.paused(commands)) return refuse("already paused");
   if (which.one != nullptr) {
-    which.one->paused = true;
+    commands.daemon().registry().set_paused(which.one, true);
   } else {
     commands.daemon().registry().pause_all(true);
   }
@@ -122,12 +125,12 @@ Outcome resume(Commands& commands, const Arguments& arguments) {
   if (auto* refusal = std::get_if<Refusal>(&scope)) return std::move(*refusal);
   const Scope which = *std::get_if<Scope>(&scope);
   if (commands.daemon().ending() != daemon::Ending::None) return refuse("shutting down");
-  const std::vector<pool::DatabaseShare*> databases = which.databases(commands);
+  const std::vector<DatabaseRef> databases = which.databases(commands);
   const bool any = std::any_of(databases.begin(), databases.end(),
-                               [](pool::DatabaseShare* each) { return each->paused.load(); });
+                               [](const DatabaseRef& each) { return each->paused.load(); });
   if (!any && !which.paused(commands)) return refuse("not paused");
   if (which.one != nullptr) {
-    which.one->paused = false;
+    commands.daemon().registry().set_paused(which.one, false);
   } else {
     commands.daemon().registry().pause_all(false);
   }
@@ -138,14 +141,14 @@ Outcome resume(Commands& commands, const Arguments& arguments) {
 Outcome disable(Commands& commands, const Arguments& arguments) {
   auto scope = scope_of(commands, arguments);
   if (auto* refusal = std::get_if<Refusal>(&scope)) return std::move(*refusal);
-  std::get_if<Scope>(&scope)->one->disabled = true;
+  commands.daemon().registry().set_disabled(std::get_if<Scope>(&scope)->one, true);
   return done("DISABLE");
 }
 
 Outcome enable(Commands& commands, const Arguments& arguments) {
   auto scope = scope_of(commands, arguments);
   if (auto* refusal = std::get_if<Refusal>(&scope)) return std::move(*refusal);
-  std::get_if<Scope>(&scope)->one->disabled = false;
+  commands.daemon().registry().set_disabled(std::get_if<Scope>(&scope)->one, false);
   return done("ENABLE");
 }
 
@@ -183,7 +186,7 @@ Outcome kill(Commands& commands, const Arguments& arguments) {
   if (auto* refusal = std::get_if<Refusal>(&scope)) return std::move(*refusal);
   const Scope which = *std::get_if<Scope>(&scope);
   if (which.one != nullptr) {
-    which.one->paused = true;
+    commands.daemon().registry().set_paused(which.one, true);
   } else {
     commands.daemon().registry().pause_all(true);
   }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -26,7 +27,7 @@ std::string joined(const std::vector<std::string>& words) {
 }
 
 Row database_row(const config::Database& database, const config::Settings& global,
-                 pool::DatabaseShare& share) {
+                 const pool::DatabaseShare& share) {
   const Cell host = database.hosts.empty() ? Cell() : joined(database.hosts);
   const Cell mode = database.pool_mode ? cell(config::name(*database.pool_mode)) : Cell();
   const auto lifetime = std::chrono::duration_cast<Seconds>(
@@ -112,7 +113,7 @@ std::set<std::string> known_users(Commands& commands) {
   std::set<std::string> names;
   for (const auto& [name, user] : commands.config().users) names.insert(name);
   for (const std::string_view name : commands.daemon().rules()->users->names()) names.emplace(name);
-  for (const pool::UserShare* share : commands.daemon().registry().users()) {
+  for (const auto& share : commands.daemon().registry().users()) {
     names.insert(share->name);
   }
   return names;
@@ -132,14 +133,14 @@ Outcome show_databases(Commands& commands, const Arguments& /*arguments*/) {
   std::set<std::string> names;
   for (const auto& [name, database] : config.databases) names.insert(name);
   // Those that somebody has used through "*".
-  for (const pool::DatabaseShare* share : commands.daemon().registry().databases()) {
+  for (const auto& share : commands.daemon().registry().databases()) {
     names.insert(share->name);
   }
   for (const std::string& name : names) {
     const auto database = config::find_database(config, name);
     if (!database) continue;  // no longer configured
     table.rows.push_back(
-        database_row(*database, config.settings, commands.daemon().registry().database(name)));
+        database_row(*database, config.settings, *commands.daemon().registry().database(name)));
   }
   table.rows.push_back(row(kConsoleDatabase, std::nullopt, config.settings.listen_port,
                            kConsoleDatabase, kConsoleDatabase, 2, 0, 0, 0,
@@ -158,8 +159,8 @@ Outcome show_users(Commands& commands, const Arguments& /*arguments*/) {
   const auto text = [](const std::optional<int>& number) {
     return number ? cell(*number) : cell("");
   };
-  std::map<std::string, const pool::UserShare*> shares;
-  for (const pool::UserShare* share : commands.daemon().registry().users()) {
+  std::map<std::string, std::shared_ptr<const pool::UserShare>> shares;
+  for (const auto& share : commands.daemon().registry().users()) {
     shares.emplace(share->name, share);
   }
   for (const std::string& name : known_users(commands)) {

@@ -74,7 +74,8 @@ Daemon::Daemon(Options options, session::RulesRef rules)
       started_at_(clock_now()),
       helpers_(std::make_unique<HelperThreads>(kHelpers, "helper")),
       resolver_(std::make_unique<net::Resolver>(resolver_ttl(rules_->config->settings))),
-      registry_(worker_count(rules_->config->settings)),
+      registry_(worker_count(rules_->config->settings),
+                session::CommonPart::maker(shared_.listens)),
       passwords_(*helpers_),
       shared_{.registry = registry_,
               .statements = statements_,
@@ -286,7 +287,7 @@ Figures Daemon::figures() {
     figures.clients += worker->client_count();
     figures.turns.push_back(worker->turns());
   }
-  for (const pool::DatabaseShare* each : registry_.databases()) {
+  for (const auto& each : registry_.databases()) {
     figures.servers += static_cast<std::size_t>(each->servers.used());
   }
   figures.pools = registry_.pools();

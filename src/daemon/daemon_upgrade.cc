@@ -84,7 +84,7 @@ ProcessRecord Daemon::describe() {
   process.next_id = shared_.next_id.load() + kRoom;
   process.next_statement = statements_.next_id();
   process.all_paused = registry_.all_paused();
-  for (const pool::DatabaseShare* each : registry_.databases()) {
+  for (const auto& each : registry_.databases()) {
     process.databases.push_back(
         {.name = each->name, .paused = each->paused, .disabled = each->disabled});
   }
@@ -235,8 +235,9 @@ Result<> Daemon::take_state(const ProcessRecord& process) {
   statements_.begin_at(process.next_statement);
   if (process.all_paused) registry_.pause_all(true);
   for (const auto& each : process.databases) {
-    registry_.database(each.name).paused = each.paused;
-    registry_.database(each.name).disabled = each.disabled;
+    const auto database = registry_.database(each.name);
+    registry_.set_paused(database, each.paused);
+    registry_.set_disabled(database, each.disabled);
   }
   set_ = process.set;
   if (!set_.empty()) {

@@ -55,6 +55,7 @@ void Worker::turn(net::Wait wait) {
   outbox.flush();
   if (after_turn != nullptr) after_turn(*this);
   if (someone_died()) reap_dead();  // what has closed is deleted, here and nowhere else
+  if (std::exchange(ticked_, false)) forget_unused_parts();
   if (last_of_turn_) {
     Task last = std::move(last_of_turn_);
     last();
@@ -118,18 +119,29 @@ void Worker::reap_dead() {
 void Worker::tick() {
   tick_timer_.set(kTick);
   const Instant at = now();
-  for (auto part = parts_.begin(); part != parts_.end();) {
-    part->second->tick(at);
-    const bool forget = part->second->unused(at) && !part->second->pool.is_touched();
-    if (forget) part_of_.erase(&part->second->pool);
-    part = forget ? parts_.erase(part) : std::next(part);
-  }
+  for (auto& [name, part] : parts_) part->tick(at);
+  ticked_ = true;
   logins.each([at](ClientSession& client) { client.tick(at); });
   if (live != nullptr) live->tick(at);
   const Duration limit = settings().cancel_wait_timeout;
   for (auto& request : cancel_requests_) {
     if (limit > Duration::zero() && at - request->started_at() >= limit) request->give_up();
   }
+}
+
+// At the end of a turn: what closed in it is gone, and nobody else has a part's address.
+void Worker::forget_unused_parts() {
+  const Instant at = now();
+  std::vector<std::unique_ptr<PoolPart>> unused;
+  for (auto part = parts_.begin(); part != parts_.end();) {
+    const bool forget = part->second->unused(at) && !part->second->pool.is_touched();
+    if (forget) {
+      part_of_.erase(&part->second->pool);
+      unused.push_back(std::move(part->second));
+    }
+    part = forget ? parts_.erase(part) : std::next(part);
+  }
+  reap_dead();  // servers that have been idle there
 }
 
 // ---- Sessions ---------------------------------------------------------------------------------
@@ -265,19 +277,19 @@ void Worker::make_room(pool::Pool& pool) {
   }
   if (all_.size() == 1 || now() < next_room_request_) return;
   next_room_request_ = now() + kBetweenRoomRequests;
-  ask_next_for_room(pool.shared(), *this);
+  ask_next_for_room(pool.shared().shared_from_this(), *this);
 }
 
-void Worker::ask_next_for_room(const pool::SharedPool& wants, Worker& asker) {
+void Worker::ask_next_for_room(std::shared_ptr<const pool::SharedPool> wants, Worker& asker) {
   Worker* next = all_[(static_cast<std::size_t>(worker) + 1) % all_.size()];
   if (next == &asker) return;  // nobody had one
-  next->post([next, &wants, &asker] {
-    if (!next->close_one_idle(wants)) {
-      next->ask_next_for_room(wants, asker);
+  next->post([next, wants = std::move(wants), &asker]() mutable {
+    if (!next->close_one_idle(*wants)) {
+      next->ask_next_for_room(std::move(wants), asker);
       return;
     }
-    asker.post([&wants, &asker] {
-      PoolPart* part = asker.find_part(wants.database.name, wants.user.name);
+    asker.post([wants = std::move(wants), &asker] {
+      PoolPart* part = asker.find_part(wants->database.name, wants->user.name);
       if (part != nullptr) part->pool.touch();
     });
   });

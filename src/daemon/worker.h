@@ -123,9 +123,10 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   void go_on();
   void serve();
   void reap_dead();
+  void forget_unused_parts();
   void receive_server(std::unique_ptr<session::ServerSession> server, const std::string& database,
                       const std::string& user);
-  void ask_next_for_room(const pool::SharedPool& wants, Worker& asker);
+  void ask_next_for_room(std::shared_ptr<const pool::SharedPool> wants, Worker& asker);
   bool close_one_idle(const pool::SharedPool& wants);
   session::PoolPart& part_of(pool::Pool& pool);
   session::PoolPart* find_part(const std::string& database, const std::string& user);
@@ -148,6 +149,7 @@ class Worker final : public session::Host, private pool::Hands, private net::Eve
   IntrusiveList<session::ClientSession, session::InReady> ready_;
   std::vector<pool::Pool*> touched_;
   Task last_of_turn_;
+  bool ticked_ = false;  // in this turn
   std::vector<std::uint64_t> dead_clients_;
   std::vector<std::uint64_t> dead_servers_;
   std::atomic<std::size_t> client_count_ = 0;

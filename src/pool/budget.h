@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <utility>
 
 #include "base/check.h"
@@ -30,23 +31,28 @@ class Budget {
 class Charge {
  public:
   Charge() = default;
-  // Takes one of `budget`, or stays empty.
-  Charge(Budget& budget, int limit) : budget_(budget.take(limit) ? &budget : nullptr) {}
-  Charge(Charge&& other) noexcept : budget_(std::exchange(other.budget_, nullptr)) {}
+  // Takes one of `budget`, or stays empty. What the budget is a part of lives on meanwhile.
+  Charge(std::shared_ptr<Budget> budget, int limit) {
+    if (budget->take(limit)) budget_ = std::move(budget);
+  }
+  // Of a budget that outlives its charges.
+  Charge(Budget& budget, int limit)
+      : Charge(std::shared_ptr<Budget>(std::shared_ptr<void>(), &budget), limit) {}
+  Charge(Charge&& other) noexcept = default;
   Charge& operator=(Charge&& other) noexcept {
     reset();
-    budget_ = std::exchange(other.budget_, nullptr);
+    budget_ = std::move(other.budget_);
     return *this;
   }
   ~Charge() { reset(); }
 
   explicit operator bool() const { return budget_ != nullptr; }
   void reset() {
-    if (budget_ != nullptr) std::exchange(budget_, nullptr)->give_back();
+    if (const auto budget = std::exchange(budget_, nullptr)) budget->give_back();
   }
 
  private:
-  Budget* budget_ = nullptr;
+  std::shared_ptr<Budget> budget_;
 };
 
 }  // namespace doorman::pool

@@ -139,7 +139,7 @@ void Pool::share_idle(SharedPool::Sent& sent) {
 
 bool Pool::open_one(int pool_size, Instant now) {
   if (!shared_.may_try(now) || shared_.others_starve()) return false;
-  Charge connecting(shared_.connecting, limits.connect_parallel);
+  Charge connecting = shared_.charge_attempt(limits.connect_parallel);
   if (!connecting) return false;
   const ServerLimits slots = {.pool = pool_size,
                               .database = limits.max_db_connections,

@@ -2,16 +2,30 @@
 
 namespace doorman::pool {
 
-SharedPool::SharedPool(DatabaseShare& d, UserShare& u, int workers)
-    : database(d), user(u), workers_(workers), parts_(static_cast<std::size_t>(workers)) {}
+SharedPool::SharedPool(std::shared_ptr<DatabaseShare> d, std::shared_ptr<UserShare> u, int workers)
+    : database(*d),
+      user(*u),
+      database_(std::move(d)),
+      user_(std::move(u)),
+      workers_(workers),
+      parts_(static_cast<std::size_t>(workers)) {}
+
+SharedPool::~SharedPool() {
+  companion.reset();  // it may look at the rest
+  asks_no_more();
+}
 
 ServerCharge SharedPool::charge(const ServerLimits& limits) {
-  ServerCharge charge = {.pool = Charge(servers, limits.pool),
-                         .database = Charge(database.servers, limits.database),
-                         .user = Charge(user.servers, limits.user)};
+  ServerCharge charge = {.pool = Charge(own(servers), limits.pool),
+                         .database = Charge({database_, &database.servers}, limits.database),
+                         .user = Charge({user_, &user.servers}, limits.user)};
   if (!charge) return {};
   return charge;
 }
+
+Charge SharedPool::charge_attempt(int limit) { return {own(connecting), limit}; }
+
+Charge SharedPool::charge_client(int limit) { return {{database_, &database.clients}, limit}; }
 
 void SharedPool::ask_others(const ServerLimits& limits) {
   if (limits.database > 0 && database.servers.used() >= limits.database)
@@ -75,63 +89,126 @@ std::string SharedPool::last_error() const {
   return error_;
 }
 
-DatabaseShare& Registry::database_locked(const std::string& name) {
-  auto& slot = databases_[name];
-  if (!slot) {
-    slot = std::make_unique<DatabaseShare>(name);
-    slot->paused = all_paused();
+// ---- Registry ---------------------------------------------------------------------------------
+
+// An object ends with its last owner, and takes its entry along. Meanwhile another one may have got
+// the same name.
+template <class Key, class T, class Make>
+std::shared_ptr<T> Registry::find_locked(Entries<Key, T>& entries, const Key& key,
+                                         const Make& make) {
+  std::weak_ptr<T>& entry = entries[key];
+  std::shared_ptr<T> object = entry.lock();
+  if (object) return object;
+  std::unique_ptr<T> made = make();
+  object = std::shared_ptr<T>(made.release(), [this, &entries, key](T* ended) {
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = entries.find(key);
+      if (found != entries.end() && found->second.expired()) entries.erase(found);
+    }
+    delete ended;
+  });
+  entry = object;
+  return object;
+}
+
+// The caller drops them without the lock: each may be the last owner.
+template <class Key, class T>
+std::vector<std::shared_ptr<T>> Registry::all_locked(const Entries<Key, T>& entries) const {
+  std::vector<std::shared_ptr<T>> all;
+  for (const auto& [key, entry] : entries) {
+    if (auto object = entry.lock()) all.push_back(std::move(object));
   }
-  return *slot;
+  return all;
 }
 
-UserShare& Registry::user_locked(const std::string& name) {
-  auto& slot = users_[name];
-  if (!slot) slot = std::make_unique<UserShare>(name);
-  return *slot;
+std::shared_ptr<DatabaseShare> Registry::database_locked(const std::string& name) {
+  return find_locked(databases_, name, [&] {
+    auto made = std::make_unique<DatabaseShare>(name);
+    made->paused = all_paused();
+    return made;
+  });
 }
 
-DatabaseShare& Registry::database(const std::string& name) {
+std::shared_ptr<UserShare> Registry::user_locked(const std::string& name) {
+  return find_locked(users_, name, [&] { return std::make_unique<UserShare>(name); });
+}
+
+std::shared_ptr<DatabaseShare> Registry::database(const std::string& name) {
   const std::lock_guard lock(mutex_);
   return database_locked(name);
 }
 
-UserShare& Registry::user(const std::string& name) {
+std::shared_ptr<UserShare> Registry::user(const std::string& name) {
   const std::lock_guard lock(mutex_);
   return user_locked(name);
 }
 
-SharedPool& Registry::pool(const std::string& database, const std::string& user) {
+std::shared_ptr<SharedPool> Registry::pool(const std::string& database, const std::string& user) {
   const std::lock_guard lock(mutex_);
-  auto& slot = pools_[{database, user}];
-  if (!slot) {
-    slot = std::make_unique<SharedPool>(database_locked(database), user_locked(user), workers_);
-  }
-  return *slot;
+  return find_locked(pools_, std::pair(database, user), [&] {
+    auto made =
+        std::make_unique<SharedPool>(database_locked(database), user_locked(user), workers_);
+    if (make_companion_) made->companion = make_companion_(*made);
+    return made;
+  });
 }
 
-std::vector<DatabaseShare*> Registry::databases() {
-  const std::lock_guard lock(mutex_);
-  std::vector<DatabaseShare*> all;
-  for (auto& [name, share] : databases_) all.push_back(share.get());
-  return all;
+Charge Registry::charge_client_of_user(const std::string& name, int limit) {
+  const std::shared_ptr<UserShare> share = user(name);
+  return {{share, &share->clients}, limit};
 }
 
-std::vector<UserShare*> Registry::users() {
+std::vector<std::shared_ptr<DatabaseShare>> Registry::databases() {
   const std::lock_guard lock(mutex_);
-  std::vector<UserShare*> all;
-  for (auto& [name, share] : users_) all.push_back(share.get());
-  return all;
+  return all_locked(databases_);
 }
 
-void Registry::pause_all(bool paused) {
+std::vector<std::shared_ptr<UserShare>> Registry::users() {
   const std::lock_guard lock(mutex_);
-  all_paused_ = paused;
-  for (auto& [name, share] : databases_) share->paused = paused;
+  return all_locked(users_);
 }
 
 std::size_t Registry::pools() {
   const std::lock_guard lock(mutex_);
   return pools_.size();
+}
+
+void Registry::keep_locked(const std::shared_ptr<DatabaseShare>& database) {
+  if (database->disabled || database->paused != all_paused()) {
+    kept_.insert_or_assign(database->name, database);
+  } else {
+    kept_.erase(database->name);
+  }
+}
+
+void Registry::set_paused(const std::shared_ptr<DatabaseShare>& database, bool paused) {
+  const std::lock_guard lock(mutex_);
+  database->paused = paused;
+  keep_locked(database);
+}
+
+void Registry::set_disabled(const std::shared_ptr<DatabaseShare>& database, bool disabled) {
+  const std::lock_guard lock(mutex_);
+  database->disabled = disabled;
+  keep_locked(database);
+}
+
+bool Registry::is_disabled(const std::string& database) {
+  const std::lock_guard lock(mutex_);
+  const auto found = kept_.find(database);
+  return found != kept_.end() && found->second->disabled;
+}
+
+void Registry::pause_all(bool paused) {
+  std::vector<std::shared_ptr<DatabaseShare>> all;
+  const std::lock_guard lock(mutex_);
+  all = all_locked(databases_);
+  all_paused_ = paused;
+  for (const auto& each : all) {
+    each->paused = paused;
+    keep_locked(each);
+  }
 }
 
 }  // namespace doorman::pool

@@ -2,13 +2,14 @@
 //
 // Every worker has its own part of a pool (pool/pool.h) with its idle servers and its waiters; a
 // part looks at what is shared only when it has no idle server, has one to spare, or opens or
-// closes one. Registry finds or makes the shared objects; they live until the process ends, so
-// plain references to them stay valid.
+// closes one. Registry finds or makes the shared objects; they live as long as anybody has them: a
+// worker's part, or a place under a limit that was taken.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -84,7 +85,16 @@ struct ServerLimits {
   int user = 0;
 };
 
-class SharedPool {
+// What the layer above shares of a pool; it ends with the pool.
+class Companion {
+ public:
+  Companion() = default;
+  Companion(const Companion&) = delete;
+  Companion& operator=(const Companion&) = delete;
+  virtual ~Companion() = default;
+};
+
+class SharedPool : public std::enable_shared_from_this<SharedPool> {
  public:
   static constexpr std::int64_t kNobodyWaits = INT64_MAX;
   // So many of those who wait on a worker are seen by the others, longest first. They decide how
@@ -93,16 +103,22 @@ class SharedPool {
   using Waits = std::array<std::int64_t, kSeen>;       // since when, in microseconds of our clock
   using Sent = std::array<std::uint8_t, kMaxWorkers>;  // servers sent to each worker in this turn
 
-  SharedPool(DatabaseShare& d, UserShare& u, int workers);
+  SharedPool(std::shared_ptr<DatabaseShare> d, std::shared_ptr<UserShare> u, int workers);
+  SharedPool(const SharedPool&) = delete;
+  SharedPool& operator=(const SharedPool&) = delete;
+  ~SharedPool();
 
   DatabaseShare& database;
   UserShare& user;
   Budget servers;
   Budget connecting;
   HeldTexts texts;  // of its clients' prepared statements
+  std::unique_ptr<Companion> companion;
 
   // Empty where one of the limits is reached.
   ServerCharge charge(const ServerLimits& limits);
+  Charge charge_attempt(int limit);  // to connect
+  Charge charge_client(int limit);   // of the database
 
   // Another pool is starved by this one, see Starved.
   bool others_starve() const {
@@ -139,6 +155,10 @@ class SharedPool {
     std::atomic<int> idle = 0;
   };
 
+  std::shared_ptr<Budget> own(Budget& budget) { return {weak_from_this().lock(), &budget}; }
+
+  const std::shared_ptr<DatabaseShare> database_;
+  const std::shared_ptr<UserShare> user_;
   const int workers_;
   std::vector<Part> parts_;
   std::atomic<std::int64_t> retry_at_ = INT64_MIN;
@@ -146,17 +166,26 @@ class SharedPool {
   std::string error_;  // guarded by error_mutex_
 };
 
+// Everything that somebody has, by name. Nothing stays of a name that nobody uses any more: clients
+// may make them up.
 class Registry {
  public:
-  explicit Registry(int workers) : workers_(workers) {}
+  using MakeCompanion = std::function<std::unique_ptr<Companion>(SharedPool&)>;
+  explicit Registry(int workers, MakeCompanion make_companion = nullptr)
+      : workers_(workers), make_companion_(std::move(make_companion)) {}
 
-  DatabaseShare& database(const std::string& name);
-  UserShare& user(const std::string& name);
-  SharedPool& pool(const std::string& database, const std::string& user);
-  std::vector<DatabaseShare*> databases();
-  std::vector<UserShare*> users();
+  std::shared_ptr<DatabaseShare> database(const std::string& name);
+  std::shared_ptr<UserShare> user(const std::string& name);
+  std::shared_ptr<SharedPool> pool(const std::string& database, const std::string& user);
+  Charge charge_client_of_user(const std::string& name, int limit);
+  std::vector<std::shared_ptr<DatabaseShare>> databases();
+  std::vector<std::shared_ptr<UserShare>> users();
   std::size_t pools();
 
+  // What an administrator said of a database is kept, whether anybody uses it or not.
+  void set_paused(const std::shared_ptr<DatabaseShare>& database, bool paused);
+  void set_disabled(const std::shared_ptr<DatabaseShare>& database, bool disabled);
+  bool is_disabled(const std::string& database);
   // PAUSE and RESUME of everything: also of databases that nobody has used yet.
   void pause_all(bool paused);
   bool all_paused() const { return all_paused_.load(std::memory_order_relaxed); }
@@ -164,15 +193,26 @@ class Registry {
   Budget clients;  // of the whole process, for max_client_conn
 
  private:
-  DatabaseShare& database_locked(const std::string& name);
-  UserShare& user_locked(const std::string& name);
+  template <class Key, class T>
+  using Entries = std::map<Key, std::weak_ptr<T>>;
+
+  template <class Key, class T, class Make>
+  std::shared_ptr<T> find_locked(Entries<Key, T>& entries, const Key& key, const Make& make);
+  template <class Key, class T>
+  std::vector<std::shared_ptr<T>> all_locked(const Entries<Key, T>& entries) const;
+  std::shared_ptr<DatabaseShare> database_locked(const std::string& name);
+  std::shared_ptr<UserShare> user_locked(const std::string& name);
+  void keep_locked(const std::shared_ptr<DatabaseShare>& database);
 
   const int workers_;
+  const MakeCompanion make_companion_;
   std::atomic<bool> all_paused_ = false;
   std::mutex mutex_;  // taken at login and by the console, never per query
-  std::map<std::string, std::unique_ptr<DatabaseShare>> databases_;
-  std::map<std::string, std::unique_ptr<UserShare>> users_;
-  std::map<std::pair<std::string, std::string>, std::unique_ptr<SharedPool>> pools_;
+  Entries<std::string, DatabaseShare> databases_;
+  Entries<std::string, UserShare> users_;
+  Entries<std::pair<std::string, std::string>, SharedPool> pools_;
+  // Databases that are not as a new one would be.
+  std::map<std::string, std::shared_ptr<DatabaseShare>> kept_;
 };
 
 }  // namespace doorman::pool

@@ -1,6 +1,7 @@
 // What a client in transaction mode listens to.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "session/listen.h"
@@ -10,7 +11,8 @@ namespace doorman::session {
 
 class ClientListening {
  public:
-  ClientListening(ListenHub& hub, SubscriberRef s) : subscriber(std::move(s)), hub_(hub) {}
+  ClientListening(ListenHub& hub, SubscriberRef s)
+      : subscriber(std::move(s)), pool_(hub.pool.shared_from_this()), hub_(hub) {}
   ~ClientListening() {
     if (subscriber) hub_.leave(*subscriber);
   }
@@ -30,6 +32,7 @@ class ClientListening {
   Channels unlisten(const std::vector<std::string>& listened_anew);
 
  private:
+  const std::shared_ptr<pool::SharedPool> pool_;  // the hub ends with it
   ListenHub& hub_;
 };
 

@@ -231,9 +231,9 @@ Result<std::unique_ptr<ClientSession>> SessionRecords::load_client(Host& host, I
     pool::Registry& registry = host.shared.registry;
     if (!image.client_charge) image.client_charge = pool::Charge(registry.clients, 0);
     if (!image.database_charge) {
-      image.database_charge = pool::Charge(registry.database(database).clients, 0);
+      image.database_charge = part->shared->charge_client(0);
     }
-    if (!image.user_charge) image.user_charge = pool::Charge(registry.user(login_user).clients, 0);
+    if (!image.user_charge) image.user_charge = registry.charge_client_of_user(login_user, 0);
     client->join_pool(*part, std::move(image.database_charge), std::move(image.user_charge));
     client->set_charge(std::move(image.client_charge));
   }

@@ -219,7 +219,7 @@ ListenHub& ListenHubs::hub(pool::SharedPool& pool, std::string_view encoding) {
   auto& found = hubs_[{&pool, std::string(encoding)}];
   if (!found) {
     found = std::make_unique<ListenHub>(*this, pool, std::string(encoding),
-                                        name_ + "_" + std::to_string(hubs_.size()));
+                                        name_ + "_" + std::to_string(++next_));
   }
   return *found;
 }
@@ -234,6 +234,20 @@ void ListenHubs::tick(PoolPart& part) {
     }
   }
   for (ListenHub* each : seeking) each->seek(part);
+}
+
+// Nobody listens there any more, nor waits for an ear: a hub that is in use has its pool.
+void ListenHubs::forget(const pool::SharedPool& pool) {
+  const std::scoped_lock lock(mutex_);
+  for (auto at = hubs_.lower_bound({&pool, std::string()});
+       at != hubs_.end() && at->first.first == &pool;) {
+    at = hubs_.erase(at);
+  }
+}
+
+std::size_t ListenHubs::size() const {
+  const std::scoped_lock lock(mutex_);
+  return hubs_.size();
 }
 
 bool ListenHubs::room_for_ear(const pool::SharedPool& pool, const pool::ServerLimits& limits) {

@@ -162,7 +162,7 @@ class ListenHub {
   std::vector<Subscriber*> to_tell_;  // of a gap, when the ear has answered its last order
 };
 
-// The hubs of the process. They live as long as it does.
+// The hubs of the process. Each lives as long as its pool.
 class ListenHubs {
  public:
   ListenHubs();
@@ -170,6 +170,8 @@ class ListenHubs {
   ListenHub& hub(pool::SharedPool& pool, std::string_view encoding);
   // Once per tick of a worker, for each of its parts.
   void tick(PoolPart& part);
+  void forget(const pool::SharedPool& pool);
+  std::size_t size() const;
 
  private:
   friend class ListenHub;
@@ -178,7 +180,8 @@ class ListenHubs {
 
   const std::string name_;  // tells this process' mark channels from others'
   std::atomic<int> seeking_ = 0;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  std::uint64_t next_ = 0;  // part of a mark channel's name
   std::map<std::pair<const pool::SharedPool*, std::string>, std::unique_ptr<ListenHub>> hubs_;
 };
 

@@ -365,7 +365,7 @@ void Login::authenticated() {
     client_.fail(wire::sqlstate::kInvalidDatabase, "database \"" + database_ + "\" does not exist");
     return;
   }
-  if (host.shared.registry.database(database_).disabled) {
+  if (host.shared.registry.is_disabled(database_)) {
     client_.fail(wire::sqlstate::kCannotConnectNow, "database \"" + database_ + "\" is disabled");
     return;
   }
@@ -414,17 +414,14 @@ void Login::enter_pool(const config::Database& line) {
     client_.fail(wire::sqlstate::kInvalidDatabase, "database \"" + database_ + "\" does not exist");
     return;
   }
-  pool::SharedPool& shared = part->pool.shared();
-  pool::Charge of_database(shared.database.clients, part->settings.max_db_client_connections);
+  pool::Charge of_database = part->shared->charge_client(part->settings.max_db_client_connections);
   // As whom it comes, not whom it becomes.
-  pool::UserShare& user =
-      shared.user.name == user_ ? shared.user : host.shared.registry.user(user_);
   const auto& users = host.rules->config->users;
   const auto listed = users.find(user_);
   int most_of_user = host.settings().max_user_client_connections;
   if (listed != users.end())
     most_of_user = listed->second.max_user_client_connections.value_or(most_of_user);
-  pool::Charge of_user(user.clients, most_of_user);
+  pool::Charge of_user = host.shared.registry.charge_client_of_user(user_, most_of_user);
   if (!of_database || !of_user) {
     client_.fail(wire::sqlstate::kTooManyConnections,
                  !of_database ? "too many connections for database \"" + database_ + "\""
@@ -446,19 +443,19 @@ void Login::enter_pool(const config::Database& line) {
     if (name != wanted_.end()) wanted_.erase(name);
     wanted_.push_back({.name = "application_name", .value = who});
   }
-  if (part->welcome) {
+  if (const WelcomeRef welcome = part->common.welcome()) {
     Greeting& last = part->greeting;
-    const bool as_last = last.welcome == part->welcome && last.wanted == wanted_;
+    const bool as_last = last.welcome == welcome && last.wanted == wanted_;
     as_last ? client_.set_parameters(last.parameters) : meet_server();
     const bool known =
         as_last || std::all_of(wanted_.begin(), wanted_.end(), [&](const Parameter& each) {
-          const std::string* reported = part->welcome->find(each.name);
+          const std::string* reported = welcome->find(each.name);
           return (reported != nullptr && *reported == each.value) ||
                  part->accepted(each.name, each.value) != nullptr;
         });
     if (known) {
       if (!as_last) {
-        last = {.welcome = part->welcome,
+        last = {.welcome = welcome,
                 .wanted = wanted_,
                 .parameters = client_.parameters(),
                 .text = greeting()};
@@ -475,8 +472,9 @@ void Login::enter_pool(const config::Database& line) {
 // the client asked for.
 void Login::meet_server() {
   PoolPart& part = *client_.part();
+  const WelcomeRef welcome = part.common.welcome();
   ParameterSet set;
-  for (const Parameter& each : part.welcome->reported) {
+  for (const Parameter& each : welcome->reported) {
     if (part.tracked(each.name)) set.set(each.name, each.value);
   }
   for (const Parameter& each : wanted_) {
@@ -487,6 +485,7 @@ void Login::meet_server() {
 }
 
 void Login::accepted(const ParameterSet& as_reported) {
+  if (client_.server()->close_needed()) return;  // what the next ones accept is another matter
   PoolPart& part = *client_.part();
   for (const Parameter& each : wanted_) {
     const std::string* value = as_reported.find(each.name);
@@ -498,7 +497,8 @@ void Login::accepted(const ParameterSet& as_reported) {
 std::string Login::greeting() const {
   wire::MessageWriter out;
   out.begin('R').u32(0).end();
-  for (const Parameter& each : client_.part()->welcome->reported) {
+  const WelcomeRef welcome = client_.part()->common.welcome();
+  for (const Parameter& each : welcome->reported) {
     const std::string* own = client_.parameters()->find(each.name);
     out.begin('S').text(each.name).text(own != nullptr ? *own : each.value).end();
   }
@@ -510,7 +510,7 @@ void Login::send_welcome() {
   Host& host = client_.host();
   const Greeting& last = client_.part()->greeting;
   const bool as_last =
-      last.welcome == client_.part()->welcome && last.parameters == client_.parameters();
+      last.welcome == client_.part()->common.welcome() && last.parameters == client_.parameters();
   std::string out;
   out.reserve(last.text.size() + kRest);
   out.append(as_last ? last.text : greeting());

@@ -58,15 +58,12 @@ net::SocketOptions socket_options(const config::Settings& settings) {
           .defer_accept = settings.tcp_defer_accept != 0};
 }
 
-const std::string* Welcome::find(std::string_view name) const {
-  for (const Parameter& each : reported) {
-    if (same_name(each.name, name)) return &each.value;
-  }
-  return nullptr;
-}
-
-PoolPart::PoolPart(Host& h, pool::Hands& hands, pool::SharedPool& shared, PoolSettings s)
-    : host(h), pool(shared, h.worker, hands), settings(std::move(s)) {
+PoolPart::PoolPart(Host& h, pool::Hands& hands, std::shared_ptr<pool::SharedPool> p, PoolSettings s)
+    : host(h),
+      shared(std::move(p)),
+      common(CommonPart::of(*shared)),
+      pool(*shared, h.worker, hands),
+      settings(std::move(s)) {
   pool.limits = settings.limits;
 }
 
@@ -86,6 +83,7 @@ void PoolPart::configure(PoolSettings changed) {
   if (!moved) return;
   ++generation;
   accepted_.clear();
+  common.forget_accepted();  // each worker does: what one adds until then is of the old servers
   recycle_servers();
 }
 
@@ -105,29 +103,16 @@ bool PoolPart::tracked(std::string_view name) const {
                      host.settings().track_extra_parameters.end(), same);
 }
 
-namespace {
-
-std::string accepted_key(std::string_view name, std::string_view value) {
-  std::string key(name);
-  std::transform(key.begin(), key.end(), key.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  key.push_back('\0');
-  return key.append(value);
-}
-
-}  // namespace
-
-const std::string* PoolPart::accepted(std::string_view name, std::string_view value) const {
-  const auto found = accepted_.find(accepted_key(name, value));
-  return found == accepted_.end() ? nullptr : &found->second;
+const std::string* PoolPart::accepted(std::string_view name, std::string_view value) {
+  if (const std::string* known = accepted_.find(name, value)) return known;
+  const std::optional<std::string> elsewhere = common.accepted(name, value);
+  return elsewhere ? &accepted_.add(name, value, *elsewhere) : nullptr;
 }
 
 void PoolPart::accept(std::string_view name, std::string_view value, std::string_view as_reported) {
-  static constexpr std::size_t kMaxAccepted = 4096;
-  if (accepted_.size() >= kMaxAccepted) accepted_.clear();
   greeting = {};
-  accepted_.insert_or_assign(accepted_key(name, value), std::string(as_reported));
+  accepted_.add(name, value, as_reported);
+  common.accept(name, value, as_reported);
 }
 
 // ---- Once per tick ----------------------------------------------------------------------------

@@ -6,12 +6,12 @@
 
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/intrusive_list.h"
 #include "config/config.h"
 #include "pool/pool.h"
+#include "session/common_part.h"
 #include "session/counters.h"
 #include "session/host.h"
 
@@ -39,13 +39,6 @@ struct PoolSettings {
 PoolSettings pool_settings(const config::Config& config, const config::Database& database,
                            const std::string& user);
 
-// What a server said of itself at login, for the clients that log in here without meeting one.
-struct Welcome {
-  std::vector<Parameter> reported;  // every ParameterStatus, in order
-  const std::string* find(std::string_view name) const;
-};
-using WelcomeRef = std::shared_ptr<const Welcome>;
-
 // What those who log in with these start-up parameters are told, since the last of them was.
 struct Greeting {
   WelcomeRef welcome;  // that it was made of; null: of none
@@ -56,18 +49,20 @@ struct Greeting {
 
 class PoolPart {
  public:
-  PoolPart(Host& host, pool::Hands& hands, pool::SharedPool& shared, PoolSettings settings);
+  PoolPart(Host& host, pool::Hands& hands, std::shared_ptr<pool::SharedPool> shared,
+           PoolSettings settings);
 
   const std::string& database() const { return pool.shared().database.name; }
   const std::string& user() const { return pool.shared().user.name; }
 
   Host& host;
+  const std::shared_ptr<pool::SharedPool> shared;
+  CommonPart& common;
   pool::Pool pool;
   PoolSettings settings;
   // Counts reloads that changed where the servers are: older ones are closed when they come back.
   std::uint64_t generation = 1;
   bool removed = false;  // the database is no longer configured
-  WelcomeRef welcome;    // null until a server has logged in
   Greeting greeting;     // of the last login, for the next
   Counters counters;
   IntrusiveList<ServerSession, InPart> servers;
@@ -89,9 +84,10 @@ class PoolPart {
   bool close_one_idle();
 
   bool tracked(std::string_view name) const;
-  // Values that a server here has accepted need not be waited for again. Gives the value as the
-  // server reports it, which may be spelled otherwise than `value`; null: not known.
-  const std::string* accepted(std::string_view name, std::string_view value) const;
+  // Values that a server of the pool has accepted need not be waited for again. Gives the value as
+  // the server reports it, which may be spelled otherwise than `value`; null: not known. Valid
+  // until the next call.
+  const std::string* accepted(std::string_view name, std::string_view value);
   void accept(std::string_view name, std::string_view value, std::string_view as_reported);
 
  private:
@@ -99,7 +95,7 @@ class PoolPart {
   void expire_servers(Instant now);
   void expire_clients(Instant now);
 
-  std::unordered_map<std::string, std::string> accepted_;
+  AcceptedValues accepted_;  // of those of all workers, the ones that were asked for here
 };
 
 }  // namespace doorman::session

@@ -95,7 +95,7 @@ void ServerSession::logged_in() {
   welcome_ = std::make_shared<const Welcome>(std::move(login_->welcome));
   login_.reset();
   part_->pool.shared().recovered();
-  part_->welcome = welcome_;
+  part_->common.set_welcome(welcome_);
   ParameterSet set;
   for (const Parameter& each : welcome_->reported) {
     if (part_->tracked(each.name)) set.set(each.name, each.value);
@@ -546,7 +546,7 @@ void ServerSession::join_worker(Host& host, PoolPart& part) {
     underway_.clear();
   }
   part.servers.push_back(*this);
-  if (!part.welcome) part.welcome = welcome_;
+  part.common.offer_welcome(welcome_);
   stream_.attach(host.loop, host.buffers, *this, &host.outbox);
   stream_.mark_in(slot_->in_doubt);
   stream_.want_read(true);

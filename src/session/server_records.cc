@@ -440,7 +440,7 @@ void SessionRecords::join(std::unique_ptr<ServerSession> server, const Image& im
   joined.slot_->state.store(static_cast<std::uint8_t>(joined.state_), std::memory_order_release);
   joined.slot_->transaction.store(static_cast<std::uint8_t>(joined.status_),
                                   std::memory_order_release);
-  if (!part.welcome) part.welcome = joined.welcome_;
+  part.common.offer_welcome(joined.welcome_);
   if (host.live != nullptr) host.live->logged_in(joined);
   if (joined.state_ == ServerState::Idle) {
     const Instant since = joined.idle_since;

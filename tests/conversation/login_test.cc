@@ -117,6 +117,61 @@ TEST(Login, AReloadThatTracksMoreIsSeenByTheNext) {
   EXPECT_TRUE(world.until([&] { return one_has(4); }));
 }
 
+// The pool's only server is in a transaction of a client of another worker.
+TEST(Login, WhatAServerSaidIsKnownOnAllWorkers) {
+  World world("default_pool_size=1", "", 2);
+  Peer till = world.client({{"application_name", "till"}}, 0);
+  Peer server = world.server();
+  server.sees(sets({"application_name", "till"}));
+  server.sends(parameter_status("application_name", "till") + parameters_changed());
+  const Parameters expected = world.sees_welcome(till);
+  till.sends(query("begin"));
+  server.sees(query("begin"));
+  server.sends(command_complete("BEGIN") + ready('T'));
+  till.sees(command_complete("BEGIN") + ready('T'));
+
+  Peer plain = world.client({}, 1);
+  EXPECT_EQ(world.sees_welcome(plain), world.reports);
+  Peer second = world.client({{"application_name", "till"}}, 1);
+  EXPECT_EQ(world.sees_welcome(second), expected) << "its parameters have been accepted";
+  Peer third = world.client({{"application_name", "desk"}}, 1);
+  third.sees_nothing();  // no server has said whether it accepts that
+  world.sees_no_connection();
+  server.sees_nothing();
+}
+
+TEST(Login, TheServerThatLoggedInLastIsBelievedOnAllWorkers) {
+  World world("", "", 2);
+  auto [first, server] = world.session();
+  Peer second = world.client({}, 1);
+  EXPECT_EQ(world.sees_welcome(second), world.reports);
+  server.closes();
+  world.reports[0].value = "16.1";
+  first.sends(query("select 1"));
+  Peer newer = world.server();
+  newer.sees(query("select 1"));
+  Peer third = world.client({}, 1);
+  EXPECT_EQ(world.sees_welcome(third), world.reports);
+}
+
+TEST(Login, AfterAReloadThatMovesThePoolValuesMustBeAcceptedAnewOnAllWorkers) {
+  World world("", "", 2);
+  Peer first = world.client({{"application_name", "till"}}, 0);
+  Peer server = world.server();
+  server.sees(sets({"application_name", "till"}));
+  server.sends(parameter_status("application_name", "till") + parameters_changed());
+  world.sees_welcome(first);
+  Peer second = world.client({{"application_name", "till"}}, 1);
+  world.sees_welcome(second);
+  for (const int each : {0, 1}) world.worker(each).apply(world.rules("", "dbname=other"));
+  Peer third = world.client({{"application_name", "till"}}, 1);
+  Peer moved = world.server();
+  moved.sees(sets({"application_name", "till"}));
+  third.sees_nothing();
+  moved.sends(parameter_status("application_name", "till") + parameters_changed());
+  world.sees_welcome(third);
+}
+
 TEST(Login, RefusedParametersEndTheClientAndSpareTheServer) {
   World world;
   Peer client = world.client({{"DateStyle", "nonsense"}});

@@ -111,6 +111,7 @@ class World {
   daemon::Worker& worker(int index = 0) { return *workers_[static_cast<std::size_t>(index)]; }
   session::PoolPart& pool(int index = 0) { return *worker(index).pool_part("shop", "app"); }
   session::Shared& shared() { return shared_; }
+  const std::string& folder() const { return folder_; }  // where the server's socket is
   session::RulesRef rules(const std::string& settings, const std::string& database) const;
   // What the server reports at login; a test may change it first.
   std::vector<wire::Parameter> reports = {{"server_version", "15.0"},

@@ -47,6 +47,28 @@ def test_aliases_fallback_and_forced_user(postgres, pooler):
         postgres.ask("drop database if exists other with (force)")
 
 
+def test_nothing_stays_of_names_that_clients_made_up(pooler):
+    """Neither of databases that * accepts, once they are idle, nor of logins that fail."""
+    peer = pooler(databases={"*": ""}, settings={"autodb_idle_timeout": "0.5", "workers": "2",
+                                                 "max_user_connections": "8"})
+
+    def known():
+        return ([row["name"] for row in peer.show("DATABASES")],
+                [row["name"] for row in peer.show("USERS")],
+                {row["list"]: row["items"] for row in peer.show("LISTS")}["pools"])
+
+    before = known()
+    for number in range(60):
+        name = f"made up {number}"
+        with wire.connect(peer, database=name) as connection:
+            assert connection.rows("select 1") == ["1"]
+            if number == 0:
+                databases, _, pools = known()
+                assert name in databases and pools == 1
+        assert refused(peer, database=name, user=f"nobody {number}") in ("28P01", "28000")
+    process.until(lambda: known() == before, "nothing stays")
+
+
 def test_pool_mode_of_database_and_user(pooler):
     peer = pooler(databases={"t": "", "s": "pool_mode=session"},
                   sections="[users]\npostgres = pool_mode=session\n",

@@ -143,9 +143,8 @@ struct World {
   const Plan plan;
   std::mt19937 draw;
   Instant now{std::chrono::hours(1)};
-  DatabaseShare database{"shop"};
-  UserShare user{"app"};
-  SharedPool shared{database, user, plan.workers};
+  SharedPool shared{std::make_shared<DatabaseShare>("shop"), std::make_shared<UserShare>("app"),
+                    plan.workers};
   std::vector<std::unique_ptr<SimulatedServer>> servers;
   std::vector<std::unique_ptr<SimulatedClient>> clients;
   std::vector<std::unique_ptr<SimulatedWorker>> workers;

@@ -2,6 +2,7 @@
 // worker, which only write down what they were asked for.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,9 +77,10 @@ struct FakePart final : Hands {
 struct OnePool {
   void serve() { part.pool.serve(now); }
 
-  DatabaseShare database{"shop"};
-  UserShare user{"app"};
-  SharedPool shared{database, user, 1};
+  std::shared_ptr<DatabaseShare> database_share = std::make_shared<DatabaseShare>("shop");
+  SharedPool shared{database_share, std::make_shared<UserShare>("app"), 1};
+  DatabaseShare& database = shared.database;
+  UserShare& user = shared.user;
   FakePart part{shared, 0};
   Instant now{std::chrono::hours(1)};
 };

@@ -206,8 +206,7 @@ TEST(Pool, LimitsOfDatabaseAndUserHoldAndRoomIsAskedFor) {
 // Two pools of one database with one slot, of which the first is never idle.
 TEST(Pool, WhoStarvesBehindABusyPoolGetsTheNextSlotThatComesFree) {
   OnePool busy;
-  UserShare other_user{"report"};
-  SharedPool other_shared{busy.database, other_user, 1};
+  SharedPool other_shared{busy.database_share, std::make_shared<UserShare>("report"), 1};
   FakePart starved(other_shared, 0);
   busy.part.pool.limits.max_db_connections = 1;
   starved.pool.limits.max_db_connections = 1;

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <memory>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "unit/pool/pool_fakes.h"
 
@@ -15,9 +18,7 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 struct TwoWorkers {
-  DatabaseShare database{"shop"};
-  UserShare user{"app"};
-  SharedPool shared{database, user, 2};
+  SharedPool shared{std::make_shared<DatabaseShare>("shop"), std::make_shared<UserShare>("app"), 2};
   FakePart here{shared, 0};
   FakePart there{shared, 1};
   Instant now{std::chrono::hours(1)};
@@ -156,9 +157,7 @@ TEST(SharedPool, AFreedSlotIsAnnouncedToTheWorkerThatWaits) {
 }
 
 TEST(SharedPool, APartThatEndsWaitsForNothingAnyMore) {
-  DatabaseShare database{"shop"};
-  UserShare user{"app"};
-  SharedPool shared{database, user, 2};
+  SharedPool shared{std::make_shared<DatabaseShare>("shop"), std::make_shared<UserShare>("app"), 2};
   const Instant now{std::chrono::hours(1)};
   {
     FakePart part(shared, 1);
@@ -171,9 +170,7 @@ TEST(SharedPool, APartThatEndsWaitsForNothingAnyMore) {
 }
 
 TEST(SharedPool, TheLongestWaitingOfAllIsFound) {
-  DatabaseShare database{"shop"};
-  UserShare user{"app"};
-  SharedPool shared{database, user, 3};
+  SharedPool shared{std::make_shared<DatabaseShare>("shop"), std::make_shared<UserShare>("app"), 3};
   EXPECT_EQ(shared.longest_waiting(0, Instant::max()), -1);
   EXPECT_EQ(shared.with_idle(0), -1);
   shared.publish(1, since(200, 300), 0);
@@ -191,19 +188,87 @@ TEST(SharedPool, TheLongestWaitingOfAllIsFound) {
 
 TEST(Registry, FindsTheSameObjectsAgainAndPausesThoseToCome) {
   Registry registry(1);
-  SharedPool& pool = registry.pool("shop", "app");
-  EXPECT_EQ(&registry.pool("shop", "app"), &pool);
-  EXPECT_EQ(&registry.database("shop"), &pool.database);
-  EXPECT_EQ(&registry.user("app"), &pool.user);
-  EXPECT_NE(&registry.pool("shop", "other"), &pool);
+  const auto pool = registry.pool("shop", "app");
+  EXPECT_EQ(registry.pool("shop", "app"), pool);
+  EXPECT_EQ(registry.database("shop").get(), &pool->database);
+  EXPECT_EQ(registry.user("app").get(), &pool->user);
+  const auto other = registry.pool("shop", "other");
+  EXPECT_NE(other, pool);
   EXPECT_EQ(registry.pools(), 2U);
   registry.pause_all(true);
-  EXPECT_TRUE(pool.database.paused);
-  EXPECT_TRUE(registry.database("later").paused);
+  EXPECT_TRUE(pool->database.paused);
+  EXPECT_TRUE(registry.database("later")->paused);
   registry.pause_all(false);
-  EXPECT_FALSE(registry.database("later").paused);
-  EXPECT_EQ(registry.databases().size(), 2U);
+  EXPECT_FALSE(registry.database("later")->paused);
+  EXPECT_EQ(registry.databases().size(), 1U);
   EXPECT_EQ(registry.users().size(), 2U);
+}
+
+TEST(Registry, NothingStaysOfANameThatNobodyUses) {
+  Registry registry(1);
+  auto pool = registry.pool("shop", "app");
+  Charge client = pool->charge_client(0);
+  ServerCharge server = pool->charge({});
+  Charge of_user = registry.charge_client_of_user("visitor", 0);
+  pool.reset();
+  EXPECT_EQ(registry.pools(), 1U) << "a server, which may be between two workers, has its places";
+  server = {};
+  EXPECT_EQ(registry.pools(), 0U);
+  ASSERT_EQ(registry.users().size(), 1U);
+  EXPECT_EQ(registry.users()[0]->name, "visitor");
+  ASSERT_EQ(registry.databases().size(), 1U) << "a client, which may be, too, counts under it";
+  EXPECT_EQ(registry.database("shop")->clients.used(), 1);
+  client.reset();
+  of_user.reset();
+  EXPECT_TRUE(registry.databases().empty());
+  EXPECT_TRUE(registry.users().empty());
+}
+
+TEST(Registry, WhatAnAdministratorSaidOfADatabaseStays) {
+  Registry registry(1);
+  registry.set_paused(registry.database("paused"), true);
+  registry.set_disabled(registry.database("disabled"), true);
+  EXPECT_TRUE(registry.database("paused")->paused);
+  EXPECT_TRUE(registry.is_disabled("disabled"));
+  EXPECT_FALSE(registry.is_disabled("paused"));
+  EXPECT_EQ(registry.databases().size(), 2U);
+  registry.pause_all(true);
+  EXPECT_EQ(registry.databases().size(), 1U) << "paused as any other";
+  registry.set_paused(registry.database("awake"), false);
+  EXPECT_FALSE(registry.database("awake")->paused);
+  registry.pause_all(false);
+  registry.set_disabled(registry.database("disabled"), false);
+  EXPECT_TRUE(registry.databases().empty());
+}
+
+TEST(Registry, NamesComeAndGoUnderThreads) {
+  struct Watched final : Companion {
+    explicit Watched(std::atomic<int>& a) : alive(a) { ++alive; }
+    ~Watched() override { --alive; }
+    std::atomic<int>& alive;
+  };
+  std::atomic<int> alive = 0;
+  Registry registry(1, [&alive](SharedPool&) { return std::make_unique<Watched>(alive); });
+  std::atomic<int> wrong = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < 2000; ++i) {
+          const auto pool = registry.pool(std::to_string(i % 3), "app");
+          const ServerCharge charge = pool->charge({});
+          const auto same = registry.pool(std::to_string(i % 3), "app");
+          if (same != pool || same->servers.used() < 1) ++wrong;
+          if (i % 50 == 0) registry.pause_all(i % 100 == 0);
+        }
+      });
+    }
+  }
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(alive, 0);
+  EXPECT_EQ(registry.pools(), 0U);
+  EXPECT_TRUE(registry.databases().empty());
+  EXPECT_TRUE(registry.users().empty());
 }
 
 // ---- Budgets ----------------------------------------------------------------------------------
@@ -225,23 +290,19 @@ TEST(Budget, AChargeIsGivenBackOnceByWhoeverHoldsItLast) {
 }
 
 TEST(Budget, AServersChargeIsAllOrNothing) {
-  DatabaseShare database{"shop"};
-  UserShare user{"app"};
-  SharedPool shared{database, user, 1};
-  const Charge other(user.servers, 0);
+  SharedPool shared{std::make_shared<DatabaseShare>("shop"), std::make_shared<UserShare>("app"), 1};
+  const Charge other(shared.user.servers, 0);
   EXPECT_FALSE(shared.charge({.pool = 5, .database = 5, .user = 1}));
   EXPECT_EQ(shared.servers.used(), 0);
-  EXPECT_EQ(database.servers.used(), 0);
+  EXPECT_EQ(shared.database.servers.used(), 0);
   const ServerCharge charge = shared.charge({.pool = 5, .database = 5, .user = 2});
   EXPECT_TRUE(charge);
-  EXPECT_EQ(user.servers.used(), 2);
+  EXPECT_EQ(shared.user.servers.used(), 2);
 }
 
 TEST(Budget, IsExactUnderThreads) {
   constexpr int kLimit = 3;
-  DatabaseShare database{"shop"};
-  UserShare user{"app"};
-  SharedPool shared{database, user, 4};
+  SharedPool shared{std::make_shared<DatabaseShare>("shop"), std::make_shared<UserShare>("app"), 4};
   std::atomic<int> inside = 0;
   std::atomic<int> most = 0;
   std::atomic<int> taken = 0;
@@ -266,16 +327,14 @@ TEST(Budget, IsExactUnderThreads) {
   EXPECT_LE(most, kLimit);
   EXPECT_GT(taken, 0);
   EXPECT_EQ(shared.servers.used(), 0);
-  EXPECT_EQ(database.servers.used(), 0);
-  EXPECT_EQ(user.servers.used(), 0);
+  EXPECT_EQ(shared.database.servers.used(), 0);
+  EXPECT_EQ(shared.user.servers.used(), 0);
 }
 
 // Of two workers that change at the same moment at least one sees the other: else a waiter and an
 // idle server could miss each other for good.
 TEST(SharedPool, AWaiterAndAServerToSpareNeverMissEachOther) {
-  DatabaseShare database{"shop"};
-  UserShare user{"app"};
-  SharedPool shared{database, user, 2};
+  SharedPool shared{std::make_shared<DatabaseShare>("shop"), std::make_shared<UserShare>("app"), 2};
   for (int i = 0; i < 300; ++i) {
     shared.publish(0, kNobody, 0);
     shared.publish(1, kNobody, 0);
