@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "session/listen.h"
+#include "session/host.h"
 
 namespace doorman::session {
 
@@ -49,8 +49,10 @@ CommonPart& CommonPart::of(pool::SharedPool& pool) {
   return static_cast<CommonPart&>(*pool.companion);
 }
 
-pool::Registry::MakeCompanion CommonPart::maker(ListenHubs& hubs) {
-  return [&hubs](pool::SharedPool& pool) { return std::make_unique<CommonPart>(pool, hubs); };
+pool::Registry::MakeCompanion CommonPart::maker(Shared& shared) {
+  return [&shared](pool::SharedPool& pool) {
+    return std::make_unique<CommonPart>(pool, shared.listens);
+  };
 }
 
 WelcomeRef CommonPart::welcome() const {

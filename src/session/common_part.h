@@ -47,8 +47,8 @@ class CommonPart final : public pool::Companion {
   CommonPart(const pool::SharedPool& pool, ListenHubs& hubs) : pool_(pool), hubs_(hubs) {}
   ~CommonPart() override;
   static CommonPart& of(pool::SharedPool& pool);
-  // For the registry, of pools whose clients listen through `hubs`.
-  static pool::Registry::MakeCompanion maker(ListenHubs& hubs);
+  // For the registry, which may be made before the rest of what is shared.
+  static pool::Registry::MakeCompanion maker(struct Shared& shared);
 
   // Of the server that logged in last; null until one has.
   WelcomeRef welcome() const;

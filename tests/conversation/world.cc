@@ -192,7 +192,7 @@ void Peer::shrinks_socket_buffers() {
 World::World(const std::string& settings, const std::string& database, int workers)
     : folder_(make_folder()),
       listener_(listen_at(folder_ + "/.s.PGSQL.5432")),
-      registry_(workers, session::CommonPart::maker(shared_.listens)),
+      registry_(workers, session::CommonPart::maker(shared_)),
       shared_{.registry = registry_,
               .statements = statements_,
               .cancel_keys = cancel_keys_,

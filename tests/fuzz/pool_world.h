@@ -152,7 +152,7 @@ class PoolWorld {
   UniqueFd listener_;
   HelperThreads helpers_{1, "helper"};
   net::Resolver resolver_{{}};
-  pool::Registry registry_{1, session::CommonPart::maker(shared_.listens)};
+  pool::Registry registry_{1, session::CommonPart::maker(shared_)};
   session::StatementRegistry statements_;
   session::CancelKeys cancel_keys_;
   session::PasswordWork passwords_{helpers_};
