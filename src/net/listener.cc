@@ -189,25 +189,31 @@ Result<UniqueFd> listen_unix(const UnixListen& what) {
 }
 
 Result<std::optional<UniqueFd>> accept_one(int listen_fd, Address* peer) {
+  static constexpr int kMostFailed = 64;  // at once; the socket stays readable
   sockaddr_storage storage = {};
-  socklen_t length = sizeof storage;
   auto* address = reinterpret_cast<sockaddr*>(&storage);
-  UniqueFd fd(accept4(listen_fd, address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (fd) {
-    *peer = Address::from_sockaddr(address, length);
-    return std::optional(std::move(fd));
+  for (int i = 0; i < kMostFailed; ++i) {
+    socklen_t length = sizeof storage;
+    UniqueFd fd(accept4(listen_fd, address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd) {
+      *peer = Address::from_sockaddr(address, length);
+      return std::optional(std::move(fd));
+    }
+    switch (errno) {
+      case EAGAIN: return std::optional<UniqueFd>();
+      case EMFILE:
+      case ENFILE:
+      case ENOBUFS:
+      case ENOMEM: return Error{ErrorCode::Limit, errno_text("accept", errno)};
+      // Not a listening socket. All else is what Linux tells about a new connection that has
+      // failed, behind which there may be others.
+      case EBADF:
+      case EINVAL:
+      case ENOTSOCK: return Error{ErrorCode::System, errno_text("accept", errno)};
+      default: break;
+    }
   }
-  switch (errno) {
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM: return Error{ErrorCode::Limit, errno_text("accept", errno)};
-    // Not a listening socket. All else is what Linux tells about a new connection that has failed.
-    case EBADF:
-    case EINVAL:
-    case ENOTSOCK: return Error{ErrorCode::System, errno_text("accept", errno)};
-    default: return std::optional<UniqueFd>();
-  }
+  return std::optional<UniqueFd>();
 }
 
 }  // namespace doorman::net

@@ -47,9 +47,9 @@ struct UnixListen {
 // no socket, is an Error and stays.
 Result<UniqueFd> listen_unix(const UnixListen& what);
 
-// nullopt: no one is waiting any more, or who was waiting has gone. `peer` is set if there is a
-// connection. ErrorCode::Limit: out of descriptors or memory; the connection stays in the queue
-// and the socket stays readable, so stop watching it for a while.
+// nullopt: no one is waiting any more, or those who were waiting have gone. `peer` is set if there
+// is a connection. ErrorCode::Limit: out of descriptors or memory; the connection stays in the
+// queue and the socket stays readable, so stop watching it for a while.
 Result<std::optional<UniqueFd>> accept_one(int listen_fd, Address* peer);
 
 }  // namespace doorman::net
