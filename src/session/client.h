@@ -197,7 +197,7 @@ class ClientSession final : public pool::Waiter,
   // client_statements.cc
   bool shares_statements() const;
   // What the next message depends on: how an earlier one ends.
-  enum class Stall : std::uint8_t { No, Names, Unnamed, Sql, Copy };
+  enum class Stall : std::uint8_t { No, Names, Unnamed, Sql, Copy, Encoding };
   bool settled(Stall what);
   bool may_go_on() const;
   bool relay_parse(const wire::Header& header, Bytes& input);

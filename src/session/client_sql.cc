@@ -14,7 +14,10 @@ namespace doorman::session {
 // not. Only the first use of each counts: later ones come after what the SQL itself does.
 void ClientSession::give_own_names(const std::vector<SqlName>& names) {
   for (auto each = names.begin(); each != names.end(); ++each) {
-    if (each->use == SqlUse::DeallocateAll) return;
+    if (each->use == SqlUse::DeallocateAll) {
+      server_->doubt_encoding();  // DISCARD ALL
+      return;
+    }
     if (each->use == SqlUse::Setting) {
       server_->doubt_settings(each->name);
       continue;
@@ -33,6 +36,17 @@ void ClientSession::give_own_names(const std::vector<SqlName>& names) {
 }
 
 namespace {
+
+// What the execution of a statement makes of client_encoding, as far as its text says it.
+std::optional<std::string> encoding_changed_by(const Statement& statement) {
+  const bool sets =
+      std::any_of(statement.names.begin(), statement.names.end(), [](const SqlName& each) {
+        return each.use == SqlUse::Setting &&
+               (each.name == "client_encoding" || each.name == "all");
+      });
+  if (!sets) return std::nullopt;
+  return encoding_set_by(std::string_view(statement.body).substr(0, statement.body.find('\0')), {});
+}
 
 // Those that are more than a change of settings.
 std::vector<SqlName> without_settings(std::vector<SqlName> names) {
@@ -100,6 +114,9 @@ bool ClientSession::relay_execute(const wire::Header& header, Bytes& input) {
     if (const Statement* statement = statements_->portal(reader.text())) {
       if (!settled(Stall::Names)) return false;
       give_own_names(statement->names);
+      if (const auto encoding = encoding_changed_by(*statement)) {
+        server_->set_batch_encoding(*encoding);
+      }
       std::vector<SqlName> names = without_settings(statement->names);
       reply.sql = !names.empty();
       if (reply.sql) server_->expect_sql(std::move(names));

@@ -51,6 +51,7 @@ bool ClientSession::may_go_on() const {
     case Stall::Unnamed: return server_->unnamed_is_settled();
     case Stall::Sql: return !server_->sql_pending() || server_->executes_copy();
     case Stall::Copy: return !server_->copy_is_unclear();
+    case Stall::Encoding: return !server_->encoding_is_unclear();
   }
   return true;
 }
@@ -63,8 +64,9 @@ StatementRef ClientSession::statement_of(const ParseBody& body) {
   std::vector<SqlName> names;
   if (body.concerns_names) names = names_in(body.sql, dialect());
   if (!names.empty() || server_->settings_in_doubt()) {
-    return host_->shared.statements.add_private(
-        {.settings = meaning, .body = std::string(body.all), .names = std::move(names)});
+    return host_->shared.statements.add_private({.settings = server_->meaning_now(),
+                                                 .body = std::string(body.all),
+                                                 .names = std::move(names)});
   }
   const StatementRef& last = statements().unnamed();
   if (last && last->shared && last->body == body.all && statements().fits(*last, parameters_)) {
@@ -74,12 +76,19 @@ StatementRef ClientSession::statement_of(const ParseBody& body) {
 }
 
 // The same text as it is meant now: where a server must analyse it anew, its settings may be others
-// than at the client's Parse, and who shares it must not be misled.
+// than at the client's Parse, and who shares it must not be misled. It stays in the client_encoding
+// of that Parse, where it has letters for which that matters.
 StatementRef ClientSession::present(const StatementRef& statement) {
   if (!statement->shared) return statement;
-  const std::string& meaning = parameters_->meaning();
-  if (server_->settings_in_doubt()) {
-    return host_->shared.statements.add_private({.settings = meaning, .body = statement->body});
+  const bool doubt = server_->settings_in_doubt();
+  if (!doubt && statement->settings == parameters_->meaning()) return statement;
+  std::string meaning = parameters_->meaning();
+  if (!is_ascii_text(statement->body)) {
+    meaning = with_encoding(meaning, encoding_in(statement->settings));
+  }
+  if (doubt) {
+    return host_->shared.statements.add_private(
+        {.settings = std::move(meaning), .body = statement->body});
   }
   if (statement->settings == meaning) return statement;
   return host_->shared.statements.intern(statement->body, meaning);
@@ -173,6 +182,10 @@ bool ClientSession::relay_parse(const wire::Header& header, Bytes& input) {
     server_->expect_for_client(Awaits::Parse);
     forward(header, input);
     return true;
+  }
+  if (body && server_->encoding_is_unclear() && !is_ascii_text(body->all) &&
+      !settled(Stall::Encoding)) {
+    return false;
   }
   if (!name.empty()) return relay_named_parse(header, input, name, *body);
   if (body) {

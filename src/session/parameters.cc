@@ -69,6 +69,28 @@ void ParameterSet::note_meaning() {
   }
 }
 
+std::string_view encoding_in(std::string_view meaning) {
+  while (!meaning.empty()) {
+    const std::size_t name = meaning.find('\0');
+    const std::size_t value = meaning.find('\0', name + 1);
+    if (name == std::string_view::npos || value == std::string_view::npos) return {};
+    if (meaning.substr(0, name) == "client_encoding") {
+      return meaning.substr(name + 1, value - name - 1);
+    }
+    meaning.remove_prefix(value + 1);
+  }
+  return {};
+}
+
+std::string with_encoding(std::string_view meaning, std::string_view encoding) {
+  const std::string_view old = encoding_in(meaning);
+  std::string changed(meaning);
+  if (!old.empty()) {
+    changed.replace(static_cast<std::size_t>(old.data() - meaning.data()), old.size(), encoding);
+  }
+  return changed;
+}
+
 std::vector<Change> difference(const ParameterSet& has, const ParameterSet& wants) {
   std::vector<Change> changes;
   for (const Parameter& each : wants.all()) {

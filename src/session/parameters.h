@@ -47,6 +47,11 @@ class ParameterSet {
 
 using Parameters = std::shared_ptr<const ParameterSet>;
 
+// Of a meaning: in which client_encoding the text is. Empty: none is known.
+std::string_view encoding_in(std::string_view meaning);
+// The same meaning of a text in that client_encoding.
+std::string with_encoding(std::string_view meaning, std::string_view encoding);
+
 // What has to change on a server that has `has`, so that it has `wants`. nullopt: back to the
 // server's own default.
 struct Change {

@@ -293,6 +293,8 @@ void ServerSession::link(ClientSession& client) {
   open_batch_ = false;
   settings_in_doubt_ = false;
   doubt_lasts_ = false;
+  encoding_changes_ = false;
+  batch_encoding_.clear();
   linked_at_ = host_->now();
   slot_->peer_id.store(client.id(), std::memory_order_relaxed);
   if (client.output_blocked()) stream_.want_read(false);

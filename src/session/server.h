@@ -103,6 +103,15 @@ class ServerSession final : public pool::Server,
   bool sql_pending() const { return sql_pending_ || healing_; }
   // Texts may not mean what the client's parameters let expect: what is parsed is not shared.
   bool settings_in_doubt() const { return settings_in_doubt_; }
+  // What is under way will tell in which client_encoding the client's next message is.
+  bool encoding_is_unclear() const {
+    return encoding_changes_ && ready_pending_ > 0 && !copying_in_;
+  }
+  void doubt_encoding() { encoding_changes_ = true; }
+  // A change of it is about to be executed in this batch; empty: to the default.
+  void set_batch_encoding(std::string_view encoding);
+  // What a text means that is parsed now.
+  std::string meaning_now() const;
   void doubt_settings(std::string_view name);
   // Writes host.to_server. False: the connection is lost, and so is this link.
   bool write_gathered();
@@ -213,12 +222,17 @@ class ServerSession final : public pool::Server,
   // The front of the queue.
   void drop(Reply& front) {
     if (front.deliver == Deliver::Forward || front.deliver == Deliver::Local) ++answered_;
-    if (front.awaits == Awaits::Execute) executed_ = true;
+    if (front.awaits == Awaits::Execute && front.deliver != Deliver::Swallow) executed_ = true;
     if (!front.plain) settle(front);
     replies_.pop();
   }
   bool statements_unsettled() const;
   bool close_doubtful(const Statement& statement);
+  bool begin_encoding_of(const Statement& statement);
+  void end_encoding();
+  std::string_view encoding_now() const;
+  void run_unseen(std::string_view sql, std::string_view value);
+  bool in_unseen_execute() const;
   void end_sql(std::string_view tag);
   bool own_names_put_before_query() const;
   void refuse(const Reply& reply);
@@ -308,8 +322,11 @@ class ServerSession final : public pool::Server,
   bool doubt_lasts_ = false;  // until the server is clean, not only to the next ReadyForQuery
   std::uint32_t batch_ = 0;   // counts Syncs
   std::uint32_t limited_batch_ = 0;  // 1 + the last batch that has an Execute with a row limit
-  std::uint32_t names_batch_ = 0;    // the batch whose names are pending
-  std::size_t names_pending_ = 0;    // replies that make or end a name
+  bool encoding_changes_ = false;    // it may have, since this transaction has begun
+  std::string batch_encoding_;       // what this batch makes of client_encoding; empty: nothing
+  std::uint32_t encoding_batch_ = 0;
+  std::uint32_t names_batch_ = 0;  // the batch whose names are pending
+  std::size_t names_pending_ = 0;  // replies that make or end a name
   std::uint32_t unnamed_batch_ = 0;
   std::size_t unnamed_pending_ = 0;  // replies that change the client's unnamed statement
   std::uint32_t slot_batch_ = 0;

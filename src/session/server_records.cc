@@ -48,6 +48,8 @@ enum Tag : std::uint16_t {
   TagSqlUseName = 86,
   TagAnswered = 87,
   TagLimitedBatch = 88,
+  TagBatchEncoding = 89,
+  TagEncodingBatch = 90,
 
   TagAwaits = 1,
   TagDeliver = 2,
@@ -78,6 +80,7 @@ enum Flag : std::uint64_t {
   FlagDoubtLasts = 1 << 25,
   FlagHealing = 1 << 26,
   FlagExecuted = 1 << 27,
+  FlagEncodingChanges = 1 << 28,
 };
 
 enum ReplyFlag : std::uint64_t {
@@ -211,6 +214,7 @@ std::string SessionRecords::save(const ServerSession& server) {
   if (server.doubt_lasts_) flags |= FlagDoubtLasts;
   if (server.healing_) flags |= FlagHealing;
   if (server.executed_) flags |= FlagExecuted;
+  if (server.encoding_changes_) flags |= FlagEncodingChanges;
   out.number(TagFlags, flags);
   if (server.inbox_) out.bytes(TagInbox, server.inbox_->bytes());
   out.bytes(TagUnsent, server.stream_.unsent_bytes());
@@ -222,6 +226,10 @@ std::string SessionRecords::save(const ServerSession& server) {
   out.number(TagBatch, server.batch_);
   out.number(TagNamesBatch, server.names_batch_);
   if (server.limited_batch_ > 0) out.number(TagLimitedBatch, server.limited_batch_);
+  if (!server.batch_encoding_.empty()) {
+    out.text(TagBatchEncoding, server.batch_encoding_);
+    out.number(TagEncodingBatch, server.encoding_batch_);
+  }
   for (const std::string& each : server.cleaning_) out.text(TagCleaning, each);
   out.number(TagCreatedAt, to_number(server.created_at));
   out.number(TagLinkedAt, to_number(server.linked_at_));
@@ -328,6 +336,7 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
         server.doubt_lasts_ = (flags & FlagDoubtLasts) != 0;
         server.healing_ = (flags & FlagHealing) != 0;
         server.executed_ = (flags & FlagExecuted) != 0;
+        server.encoding_changes_ = (flags & FlagEncodingChanges) != 0;
         break;
       }
       case TagInbox:
@@ -345,6 +354,10 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
       case TagNamesBatch: server.names_batch_ = static_cast<std::uint32_t>(field->number()); break;
       case TagLimitedBatch:
         server.limited_batch_ = static_cast<std::uint32_t>(field->number());
+        break;
+      case TagBatchEncoding: server.batch_encoding_ = field->value; break;
+      case TagEncodingBatch:
+        server.encoding_batch_ = static_cast<std::uint32_t>(field->number());
         break;
       case TagCleaning: server.cleaning_.emplace_back(field->value); break;
       case TagCreatedAt: server.created_at = to_instant(field->number()); break;

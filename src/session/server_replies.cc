@@ -263,6 +263,10 @@ bool ServerSession::on_ready(Bytes message) {
   --ready_pending_;
   drop(replies_.front());
   answered_ = 0;
+  if (encoding_changes_ && replies_.empty()) [[unlikely]] {
+    batch_encoding_.clear();
+    encoding_changes_ = status_ != 'I';
+  }
   if (client_ != nullptr) {
     client_->query_ended(status_, /*more=*/!replies_.empty());
     if (holds_ready()) {
@@ -334,10 +338,12 @@ bool ServerSession::on_parameter_status(Bytes message) {
   const std::string_view name = reader.text();
   const std::string_view value = reader.text();
   if (reader.failed()) return unexpected('S');
+  if (in_unseen_execute()) return true;  // PostgreSQL before 14 tells of each change
   if (part_->tracked(name)) {
     parameters_ = host_->parameters.with(parameters_, name, value);
     part_->accept(name, value, value);
     ++tracked_changes_;
+    if (!adopting_ && name == "client_encoding") doubt_encoding();
     if (client_ != nullptr && !adopting_) client_->parameter_changed(name, value);
   }
   if (client_ != nullptr && !adopting_) host_->to_client.add(message);

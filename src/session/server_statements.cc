@@ -44,6 +44,7 @@ void ServerSession::provide(const StatementRef& statement) {
     }
   }
   ++part_->counters.statement_misses;
+  const bool other_encoding = begin_encoding_of(*statement);
   expect_parse(statement, {.awaits = Awaits::Parse, .deliver = Deliver::Swallow});
   host_->to_server.add_copy(wire::MessageWriter()
                                 .begin('P')
@@ -51,6 +52,7 @@ void ServerSession::provide(const StatementRef& statement) {
                                 .raw(statement->body)
                                 .end()
                                 .bytes());
+  if (other_encoding) end_encoding();
   evict_statements();
 }
 
@@ -105,6 +107,7 @@ void ServerSession::provide_unnamed(const StatementRef& statement) {
                 : settled && statements_.unnamed() == ServerStatements::Unnamed::None) {
     return;
   }
+  const bool other_encoding = kept && begin_encoding_of(*statement);
   Reply reply = {.awaits = kept ? Awaits::Parse : Awaits::Close, .deliver = Deliver::Swallow};
   note_unnamed(reply, kept ? statement : nullptr);
   expect(std::move(reply));
@@ -115,6 +118,7 @@ void ServerSession::provide_unnamed(const StatementRef& statement) {
   ++part_->counters.server_parses;
   host_->to_server.add_copy(
       wire::MessageWriter().begin('P').text("").raw(statement->body).end().bytes());
+  if (other_encoding) end_encoding();
 }
 
 // ---- Names of the client's own ----------------------------------------------------------------
@@ -126,6 +130,7 @@ void ServerSession::put_own_name(std::string_view name, const StatementRef& stat
     if (!statement || (own->statement && own->statement->id == statement->id)) return;
   }
   hide_name(name);
+  const bool other_encoding = statement && begin_encoding_of(*statement);
   static constexpr std::string_view kEmpty("\0\0\0", 3);  // a text that can be parsed at any time
   const std::string_view body = statement ? std::string_view(statement->body) : kEmpty;
   host_->to_server.add_copy(
@@ -135,6 +140,7 @@ void ServerSession::put_own_name(std::string_view name, const StatementRef& stat
           .own = true,
           .client_statement = made});
   statements_.set_own(name, {.statement = statement});
+  if (other_encoding) end_encoding();
 }
 
 void ServerSession::hide_name(std::string_view name) {
@@ -195,6 +201,7 @@ bool ServerSession::own_names_put_before_query() const {
 
 void ServerSession::doubt_settings(std::string_view name) {
   settings_in_doubt_ = true;
+  if (name == "client_encoding" || name == "all") doubt_encoding();
   // Of a reported one ReadyForQuery tells what has become of it.
   doubt_lasts_ = doubt_lasts_ || welcome_->find(name) == nullptr || !part_->tracked(name);
 }

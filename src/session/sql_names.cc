@@ -165,6 +165,35 @@ bool may_concern_names(std::string_view sql) {
          text.find_first_not_of(kBlanks, more + 1) != std::string_view::npos;
 }
 
+std::optional<std::string> encoding_set_by(std::string_view sql, wire::SqlDialect dialect) {
+  SqlTokens tokens(sql, dialect);
+  if (!tokens.next_statement()) return std::nullopt;
+  const bool reset = tokens.peek().is("RESET");
+  if (!reset && !tokens.peek().is("SET")) return std::nullopt;
+  tokens.next();
+  while (!reset && (tokens.peek().is("SESSION") || tokens.peek().is("LOCAL"))) tokens.next();
+  const std::optional<std::string> name = tokens.name();
+  if (!name) return std::nullopt;
+  if (reset) {
+    if (*name == "client_encoding" || *name == "all") return std::string();
+    return std::nullopt;
+  }
+  if (*name == "client_encoding") {
+    const SqlToken equals = tokens.next();
+    if (!equals.is('=') && !equals.is("TO")) return std::nullopt;
+  } else if (*name != "names") {
+    return std::nullopt;
+  }
+  const SqlToken value = tokens.next();
+  if (value.is("DEFAULT")) return std::string();
+  if (value.kind == SqlKind::Word) return std::string(value.text);
+  const bool plain = value.kind == SqlKind::String && value.text.size() > 2 &&
+                     value.text.find('\'') == 0 &&
+                     value.text.find('\'', 1) == value.text.size() - 1;
+  if (!plain) return std::nullopt;
+  return std::string(value.text.substr(1, value.text.size() - 2));
+}
+
 std::vector<SqlName> names_in(std::string_view sql, wire::SqlDialect dialect) {
   return Reader(sql, dialect).read();
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,10 @@ bool may_concern_names(std::string_view sql);
 
 // Settings that change nothing of what another text means. The name may be written in any case.
 bool is_harmless_setting(std::string_view name);
+
+// What one SET or RESET of client_encoding makes it: empty is the server's own default. nullopt:
+// the text is no such command, or does not say it plainly.
+std::optional<std::string> encoding_set_by(std::string_view sql, wire::SqlDialect dialect);
 
 // In the order of the text.
 std::vector<SqlName> names_in(std::string_view sql, wire::SqlDialect dialect);

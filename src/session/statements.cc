@@ -13,6 +13,12 @@ constexpr std::string_view kServerNames = "PGDOORMAN_";
 
 }  // namespace
 
+bool is_ascii_text(std::string_view body) {
+  const std::string_view text = body.substr(0, body.find('\0'));
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+}
+
 // ---- The process ------------------------------------------------------------------------------
 
 template <class Map, class Id>

@@ -41,6 +41,9 @@ struct Statement {
 };
 using StatementRef = std::shared_ptr<const Statement>;
 
+// The text of such a body is the same in any client_encoding.
+bool is_ascii_text(std::string_view body);
+
 // The statements of the process. Thread-safe; used when a client prepares, not when it executes.
 class StatementRegistry {
  public:

@@ -18,10 +18,10 @@ void runs(Peer& client, Peer& server, std::string_view name, std::string_view kn
 }
 
 void prepares(Peer& client, Peer& server, std::string_view name, std::string_view sql,
-              std::string_view known) {
+              std::string_view known, std::string_view evicts = {}) {
   client.sends(parse(name, sql) + sync());
-  server.sees(parse(known, sql) + sync());
-  server.sends(parse_complete() + ready());
+  server.sees(parse(known, sql) + std::string(evicts) + sync());
+  server.sends(parse_complete() + (evicts.empty() ? "" : close_complete()) + ready());
   client.sees(parse_complete() + ready());
 }
 
@@ -338,6 +338,154 @@ TEST(Prepared, DeallocateAllForgetsAllNames) {
   client.sees(command_complete("DEALLOCATE ALL") + ready());
   client.sends(bind("mine") + sync());
   server.sees(bind("mine") + sync());
+}
+
+// Of those the pooler puts around a Parse whose text is in another client_encoding than the client
+// has now.
+std::string change_encoding(std::string_view sql, std::string_view value) {
+  constexpr std::string_view kName = "PGDOORMAN_encoding";
+  wire::MessageWriter out;
+  out.begin('P').text(kName).text(sql).u16(0).end();
+  out.begin('B').text(kName).text(kName).u16(0);
+  if (value.empty()) {
+    out.u16(0);
+  } else {
+    out.u16(1).u32(static_cast<std::uint32_t>(value.size())).raw(value);
+  }
+  out.u16(0).end();
+  out.begin('E').text(kName).u32(0).end();
+  out.begin('C').byte('P').text(kName).end();
+  return out.begin('C').byte('S').text(kName).end().take();
+}
+std::string encoding_as(std::string_view encoding) {
+  return change_encoding(
+      "SELECT pg_catalog.set_config('pgdoorman.client_encoding', "
+      "pg_catalog.current_setting('client_encoding'), true), "
+      "pg_catalog.set_config('client_encoding', $1, true)",
+      encoding);
+}
+std::string encoding_back() {
+  return change_encoding(
+      "SELECT pg_catalog.set_config('client_encoding', "
+      "pg_catalog.current_setting('pgdoorman.client_encoding'), true)",
+      "");
+}
+std::string encoding_changed() {
+  return parse_complete() + bind_complete() + row("x") + command_complete("SELECT 1") +
+         close_complete() + close_complete();
+}
+
+constexpr std::string_view kAccented = "select '\xc3\xa9'";
+const std::string kToLatin1 = query("set client_encoding = 'LATIN1'");
+const std::string kLatin1Is =
+    command_complete("SET") + parameter_status("client_encoding", "LATIN1") + ready();
+
+TEST(Prepared, ATextIsReadInTheEncodingOfItsParse) {
+  World world("max_prepared_statements=1\ndefault_pool_size=1\n");
+  auto [client, server] = world.session();
+  prepares(client, server, "a", kAccented, kFirst);
+  client.sends(kToLatin1);
+  server.sees(kToLatin1);
+  server.sends(kLatin1Is);
+  client.sees(kLatin1Is);
+  runs(client, server, "a", kFirst);  // which the server has
+  prepares(client, server, "b", "select 1", kSecond, close_statement(kFirst));
+  client.sends(bind("a") + execute() + sync());
+  server.sees(encoding_as("UTF8") + parse(kFirst, kAccented) + encoding_back() +
+              close_statement(kSecond) + bind(kFirst) + execute() + sync());
+  // A server before PostgreSQL 14 tells of each change at once: the client has made none.
+  server.sends(parse_complete() + bind_complete() + row("x") +
+               parameter_status("client_encoding", "UTF8") + command_complete("SELECT 1") +
+               close_complete() + close_complete());
+  server.sends(parse_complete() + parse_complete() + bind_complete() + row("x") +
+               parameter_status("client_encoding", "LATIN1") + command_complete("SELECT 1") +
+               close_complete() + close_complete());
+  server.sends(close_complete() + bind_complete() + executed("1") + ready());
+  client.sees(bind_complete() + executed("1") + ready());
+  // And what has no such letters is given as it is.
+  client.sends(bind("b") + execute() + sync());
+  server.sees(parse(kSecond, "select 1") + close_statement(kFirst) + bind(kSecond) + execute() +
+              sync());
+}
+
+TEST(Prepared, AnUnnamedTextIsReadInTheEncodingOfItsParse) {
+  World world("default_pool_size=1\n");
+  auto [client, server] = world.session();
+  client.sends(kToLatin1);
+  server.sees(kToLatin1);
+  server.sends(kLatin1Is);
+  client.sees(kLatin1Is);
+  client.sends(parse("", kAccented) + sync());
+  server.sees(parse("", kAccented) + sync());
+  server.sends(parse_complete() + ready());
+  client.sees(parse_complete() + ready());
+  const std::string set = "set client_encoding = 'UTF8'";
+  client.sends(parse("b", set) + bind("b") + execute() + sync());
+  server.sees(parse(kSecond, set) + bind(kSecond) + execute() + sync());
+  const std::string done = parse_complete() + bind_complete() + command_complete("SET") +
+                           parameter_status("client_encoding", "UTF8") + ready();
+  server.sends(done);
+  client.sees(done);
+  Peer other = world.one_more_client();
+  other.sends(parse("", "select 2") + sync());
+  server.sees(parse("", "select 2") + sync());
+  server.sends(parse_complete() + ready());
+  other.sees(parse_complete() + ready());
+  client.sends(bind("") + execute() + sync());
+  server.sees(encoding_as("LATIN1") + parse("", kAccented) + encoding_back() + bind("") +
+              execute() + sync());
+  server.sends(encoding_changed() + parse_complete() + encoding_changed() + bind_complete() +
+               executed("1") + ready());
+  client.sees(bind_complete() + executed("1") + ready());
+}
+
+// Which encoding a text is in that comes behind a ROLLBACK is known when that has ended.
+TEST(Prepared, ATextBehindTheEndOfATransactionThatChangedTheEncodingWaits) {
+  World world;
+  auto [client, server] = world.session();
+  client.sends(query("begin"));
+  server.sees(query("begin"));
+  server.sends(command_complete("BEGIN") + ready('T'));
+  client.sees(command_complete("BEGIN") + ready('T'));
+  const std::string latin1_is =
+      command_complete("SET") + parameter_status("client_encoding", "LATIN1") + ready('T');
+  client.sends(kToLatin1);
+  server.sees(kToLatin1);
+  server.sends(latin1_is);
+  client.sees(latin1_is);
+  client.sends(query("rollback") + parse("a", kAccented) + sync());
+  server.sees(query("rollback"));
+  server.sees_nothing();
+  const std::string back =
+      command_complete("ROLLBACK") + parameter_status("client_encoding", "UTF8") + ready();
+  server.sends(back);
+  client.sees(back);
+  server.sees(parse(kFirst, kAccented) + sync());
+}
+
+// A batch that changes it itself: what its later texts are in follows from that.
+TEST(Prepared, ATextBehindAChangeOfTheEncodingInItsBatch) {
+  World world("max_prepared_statements=1\ndefault_pool_size=1\n");
+  auto [client, server] = world.session();
+  const std::string set = "set client_encoding to 'LATIN1'";
+  client.sends(parse("", set) + bind("") + execute() + parse("a", kAccented) + describe("never") +
+               sync());
+  server.sees(parse("", set) + bind("") + execute() + parse(kSecond, kAccented) +
+              describe("never") + sync());
+  // An error later in the batch takes the change back, but not the statement.
+  server.sends(parse_complete() + bind_complete() + command_complete("SET") + parse_complete() +
+               error("26000", "there is none") + ready());
+  client.sees(parse_complete() + bind_complete() + command_complete("SET") + parse_complete() +
+              error("26000", "there is none") + ready());
+  server.sees(query("RESET SESSION AUTHORIZATION; RESET ALL"));  // a SET of which nothing is told
+  server.sends(command_complete("RESET") + command_complete("RESET") + ready());
+  prepares(client, server, "b", "select 1", "PGDOORMAN_3", close_statement(kSecond));
+  client.sends(bind("a") + execute() + sync());
+  server.sees(encoding_as("LATIN1") + parse(kSecond, kAccented) + encoding_back() +
+              close_statement("PGDOORMAN_3") + bind(kSecond) + execute() + sync());
+  server.sends(encoding_changed() + error("22021", "invalid byte sequence") + ready());
+  client.sees(error("22021", "invalid byte sequence") + ready());
+  runs(client, server, "b", "PGDOORMAN_3");  // the error has undone all of it
 }
 
 TEST(Prepared, SwitchedOffEverythingPasses) {

@@ -27,10 +27,6 @@ VARIATIONS = (FOR_ALL_VALUES, FOR_ITS_VALUES, PREPARED_ANEW)
 # SQL after which a client may keep its server.
 PINS = re.compile(r"(?i)\bprepare\b")
 
-# A server that is given a statement later reads its text in the client_encoding of that moment:
-# where a sequence changes that, no text with other letters than ASCII's is prepared.
-CHANGES_ENCODING = re.compile(r"(?i)\bset client_encoding\b")
-
 # A query that in a failed transaction is more than an error and for which a server may lack a name:
 # see PROTOCOL.md, known differences.
 ENDS_AND_EXECUTES = re.compile(r"(?is)\b(rollback|abort|commit|end)\b.*\bexecute\b")

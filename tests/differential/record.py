@@ -48,9 +48,8 @@ class Silent(Exception):
 
 
 class Recorder:
-    def __init__(self, connection, changes_encoding):
+    def __init__(self, connection):
         self.connection = connection
-        self.changes_encoding = changes_encoding  # the sequence does, somewhere
         self.status = b"I"  # of the last ReadyForQuery
         self.skipping = False
         self.copy = ""  # "simple" or "extended" while the server reads COPY data
@@ -195,8 +194,6 @@ class Recorder:
                 self.late = ""
             elif self.late[-1] in "dcf" and "S" in self.late:
                 return False  # whether that Sync gets an answer is not promised, see PROTOCOL.md
-        if kind == "parse" and self.changes_encoding and not rest[1].isascii():
-            return False
         if self.skipping:
             return True
         if self.copy:  # PostgreSQL ends the connection for anything else
@@ -272,8 +269,7 @@ def is_good_row(row):
 def record(connection, sequence, anew=()):
     """The Answers to the messages of a sequence; ["wait", …] stay where they are. `anew`: places of
     messages whose statement is prepared anew just before."""
-    recorder = Recorder(connection, any(
-        kinds.CHANGES_ENCODING.search(str(message)) for message in sequence))
+    recorder = Recorder(connection)
     result = []
     for place, message in enumerate(sequence):
         if message[0] == "wait":

@@ -107,5 +107,18 @@ TEST(ParameterSets, ForgetsSetsThatNobodyHas) {
   EXPECT_EQ(sets.intern(set_of({{"kept", "1"}})), kept);
 }
 
+TEST(ParameterSets, AMeaningHasTheEncodingOfTheText) {
+  ParameterSets sets;
+  const Parameters set = sets.intern(
+      set_of({{"DateStyle", "client_encoding"}, {"client_encoding", "UTF8"}, {"TimeZone", "UTC"}}));
+  EXPECT_EQ(encoding_in(set->meaning()), "UTF8");
+  const Parameters other = sets.with(set, "client_encoding", "LATIN1");
+  EXPECT_EQ(with_encoding(set->meaning(), "LATIN1"), other->meaning());
+  EXPECT_EQ(with_encoding(set->meaning(), "UTF8"), set->meaning());
+  EXPECT_EQ(encoding_in(sets.intern(set_of({{"DateStyle", "ISO"}}))->meaning()), "");
+  EXPECT_EQ(with_encoding("", "UTF8"), "");
+  EXPECT_EQ(encoding_in("client_encoding"), "");
+}
+
 }  // namespace
 }  // namespace doorman::session

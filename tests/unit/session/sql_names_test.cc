@@ -74,6 +74,24 @@ TEST(SqlNames, SettingsThatChangeMeanings) {
             "");
 }
 
+TEST(SqlNames, WhatASetMakesOfTheEncoding) {
+  const auto set_by = [](std::string_view sql) {
+    return encoding_set_by(sql, {}).value_or("nothing");
+  };
+  EXPECT_EQ(set_by("SET client_encoding = 'LATIN1'"), "LATIN1");
+  EXPECT_EQ(set_by("/* x */ set local Client_Encoding to utf8;"), "utf8");
+  EXPECT_EQ(set_by("set session names 'EUC_JP'"), "EUC_JP");
+  EXPECT_EQ(set_by("set client_encoding to default"), "");
+  EXPECT_EQ(set_by("reset client_encoding"), "");
+  EXPECT_EQ(set_by("RESET ALL"), "");
+  for (const std::string_view sql :
+       {"set datestyle = 'German'", "reset datestyle", "select 1", "", "set", "set client_encoding",
+        "set client_encoding 'LATIN1'", "set client_encoding = E'LATIN1'",
+        "set client_encoding = ''", "set names 'a''b'"}) {
+    EXPECT_EQ(set_by(sql), "nothing") << sql;
+  }
+}
+
 TEST(SqlNames, MostTextsAreNotLookedAt) {
   for (const std::string_view sql :
        {"select 1", "SELECT 1;", " insert into t values (1) ;\n", "begin", "update t set a = 1",
