@@ -100,7 +100,7 @@ class ServerSession final : public pool::Server,
   void evict_statements();
   // The next message has SQL about names: until it has ended nothing else may be sent.
   void expect_sql(std::vector<SqlName> names);
-  bool sql_pending() const { return sql_pending_ || healing_; }
+  bool sql_pending() const { return !sql_.empty() || healing_; }
   // Texts may not mean what the client's parameters let expect: what is parsed is not shared.
   bool settings_in_doubt() const { return settings_in_doubt_; }
   // What is under way will tell in which client_encoding the client's next message is.
@@ -161,7 +161,7 @@ class ServerSession final : public pool::Server,
   bool skipping() const { return skipping_; }
   // Errors, SQL about names or a COPY may keep the client's next message from being sent.
   bool may_detain() const {
-    return skipping_ || sql_pending_ || healing_ ||
+    return skipping_ || !sql_.empty() || healing_ ||
            (!replies_.empty() && is_copy_data(last_awaits()));
   }
   bool copying_in() const { return copying_in_; }
@@ -218,12 +218,12 @@ class ServerSession final : public pool::Server,
   void undo(Reply& reply, std::size_t index, std::uint32_t settled);
   void undo_unnamed(Reply& reply, std::size_t index);
   StatementRef unnamed_before(std::size_t index) const;
-  void settle(Reply& reply);
+  void settle(Reply& reply, std::size_t index);
   // The front of the queue.
   void drop(Reply& front) {
     if (front.deliver == Deliver::Forward || front.deliver == Deliver::Local) ++answered_;
     if (front.awaits == Awaits::Execute && front.deliver != Deliver::Swallow) executed_ = true;
-    if (!front.plain) settle(front);
+    if (!front.plain) settle(front, 0);
     replies_.pop();
   }
   bool statements_unsettled() const;
@@ -313,7 +313,6 @@ class ServerSession final : public pool::Server,
   bool orphaned_ = false;               // its client left; what it still says is dropped
   bool ended_ = false;                  // the server has said FATAL: what follows is the end
   bool adopting_ = false;               // between a replay of parameters and its ReadyForQuery
-  bool sql_pending_ = false;            // a message about names is under way: sql_names_
   bool healing_ = false;                // a batch has failed that will be said again
   bool executed_ = false;               // since the last ReadyForQuery
   std::uint32_t answered_ = 0;          // replies to the client since then
@@ -334,8 +333,7 @@ class ServerSession final : public pool::Server,
   std::uint32_t statements_batch_ = 0;  // since when some are pending
   std::uint32_t statements_sent_ = 0;   // counts Parse and Close of shared ones
   std::uint32_t statements_settled_ = 0;
-  std::vector<SqlName> sql_names_;
-  std::size_t sql_next_ = 0;       // of them, by the tags that have come
+  std::vector<PendingSql> sql_;    // of each reply with `sql`, in order
   std::size_t ready_pending_ = 0;  // replies to the client that end with ReadyForQuery
   char status_ = 'I';              // of the last ReadyForQuery
   std::uint8_t dirt_ = 0;

@@ -46,6 +46,7 @@ enum Tag : std::uint16_t {
   TagDoubtful = 84,  // a statement that the server may have or not
   TagSqlUse = 85,    // of the message about names that is under way
   TagSqlUseName = 86,
+  TagNextSql = 91,  // the next ones are of the message behind it
   TagAnswered = 87,
   TagLimitedBatch = 88,
   TagBatchEncoding = 89,
@@ -187,9 +188,12 @@ std::string SessionRecords::save(const ServerSession& server) {
     out.text(TagParametersBefore, save_parameters(server.parameters_before_->all()));
   }
   save_statements(server.statements_, out);
-  for (std::size_t i = server.sql_next_; i < server.sql_names_.size(); ++i) {
-    out.number(TagSqlUse, static_cast<std::uint64_t>(server.sql_names_[i].use));
-    out.text(TagSqlUseName, server.sql_names_[i].name);
+  for (const PendingSql& sql : server.sql_) {
+    if (&sql != &server.sql_.front()) out.number(TagNextSql, 0);
+    for (std::size_t i = sql.next; i < sql.names.size(); ++i) {
+      out.number(TagSqlUse, static_cast<std::uint64_t>(sql.names[i].use));
+      out.text(TagSqlUseName, sql.names[i].name);
+    }
   }
   for (std::size_t i = 0; i < server.replies_.size(); ++i) {
     const Reply& each = server.replies_.at(i);
@@ -242,6 +246,7 @@ std::string SessionRecords::save(const ServerSession& server) {
 // What follows from the reply queue: what is pending, and since which batch.
 void SessionRecords::count_pending(ServerSession& server) {
   std::uint32_t batch = server.batch_;
+  std::size_t sql = 0;
   for (std::size_t i = 0; i < server.replies_.size(); ++i) {
     if (server.replies_.at(i).awaits == Awaits::Sync) --batch;
   }
@@ -259,7 +264,7 @@ void SessionRecords::count_pending(ServerSession& server) {
       ++server.slot_pending_;
       server.slot_batch_ = batch;
     }
-    if (reply.sql) server.sql_pending_ = true;
+    if (reply.sql) ++sql;
     if (!reply.statement) continue;
     if (server.statements_sent_ == 0) server.statements_batch_ = batch;
     reply.sequence = ++server.statements_sent_;
@@ -267,6 +272,7 @@ void SessionRecords::count_pending(ServerSession& server) {
       server.statements_.set_given(*reply.statement, {.sequence = reply.sequence, .batch = batch});
     }
   }
+  server.sql_.resize(sql);
 }
 
 // NOLINTNEXTLINE(readability-function-size): one case per field
@@ -309,11 +315,18 @@ Result<> SessionRecords::read_server(ServerSession& server, const std::string& r
         if (use > SqlUse::Setting) {
           return Error{ErrorCode::Protocol, "SQL uses a name in no way that can be"};
         }
-        server.sql_names_.push_back({.use = use, .name = {}});
+        if (server.sql_.empty()) server.sql_.emplace_back();
+        server.sql_.back().names.push_back({.use = use, .name = {}});
         break;
       }
       case TagSqlUseName:
-        if (!server.sql_names_.empty()) server.sql_names_.back().name = field->value;
+        if (!server.sql_.empty() && !server.sql_.back().names.empty()) {
+          server.sql_.back().names.back().name = field->value;
+        }
+        break;
+      case TagNextSql:
+        if (server.sql_.empty()) server.sql_.emplace_back();  // nothing is left of the first
+        server.sql_.emplace_back();
         break;
       case TagReply: server.replies_.push(TRY(load_reply(registry, field->value))); break;
       case TagFramer: server.framer_ = load_framer(field->value); break;

@@ -167,18 +167,17 @@ void ServerSession::hide_name(std::string_view name) {
 // ---- SQL --------------------------------------------------------------------------------------
 
 void ServerSession::expect_sql(std::vector<SqlName> names) {
-  sql_names_ = std::move(names);
-  sql_next_ = 0;
-  sql_pending_ = true;
+  sql_.push_back({.names = std::move(names)});
 }
 
-// A command of it has ended well: what it did with which name.
+// A command of the front has ended well: what it did with which name.
 void ServerSession::end_sql(std::string_view tag) {
   const bool prepare = tag == "PREPARE";
   if (!prepare && tag != "DEALLOCATE") return;
   const SqlUse use = prepare ? SqlUse::Prepare : SqlUse::Deallocate;
-  while (sql_next_ < sql_names_.size()) {
-    const SqlName& done = sql_names_[sql_next_++];
+  PendingSql& sql = sql_.front();
+  while (sql.next < sql.names.size()) {
+    const SqlName& done = sql.names[sql.next++];
     if (done.use != use) continue;
     statements_.remove_own(done.name);
     if (prepare) {
@@ -192,7 +191,7 @@ void ServerSession::end_sql(std::string_view tag) {
 
 // The front is what we have put before a Query with SQL about names, and nothing else is.
 bool ServerSession::own_names_put_before_query() const {
-  for (std::size_t i = 0; sql_pending_ && i < replies_.size(); ++i) {
+  for (std::size_t i = 0; !sql_.empty() && i < replies_.size(); ++i) {
     const Reply& each = replies_.at(i);
     if (each.deliver != Deliver::Swallow) return i > 0 && each.awaits == Awaits::Query && each.sql;
   }
@@ -208,8 +207,8 @@ void ServerSession::doubt_settings(std::string_view name) {
 
 // ---- What has become of it --------------------------------------------------------------------
 
-// A reply has come, or will not come.
-void ServerSession::settle(Reply& reply) {
+// A reply has come, or will not come: that of this place in the queue.
+void ServerSession::settle(Reply& reply, std::size_t index) {
   if (reply.changes_names()) --names_pending_;
   if (reply.unnamed) --unnamed_pending_;
   if (reply.slot) --slot_pending_;
@@ -217,15 +216,17 @@ void ServerSession::settle(Reply& reply) {
     statements_settled_ = reply.sequence;
   }
   if (reply.sql) {
-    sql_pending_ = false;
-    sql_names_.clear();
+    std::ptrdiff_t before = 0;
+    for (std::size_t i = 0; i < index; ++i) before += replies_.at(i).sql ? 1 : 0;
+    CHECK(before < std::ssize(sql_));
+    sql_.erase(sql_.begin() + before);
   }
 }
 
 // What was sent has had no effect. The first in the queue has failed, and those up to the next
 // Sync were skipped. `settled` is what was before the first of them.
 void ServerSession::undo(Reply& reply, std::size_t index, std::uint32_t settled) {
-  settle(reply);
+  settle(reply, index);
   undo_unnamed(reply, index);
   if (reply.awaits != Awaits::Parse && reply.awaits != Awaits::Close) return;
   const bool parse = reply.awaits == Awaits::Parse;

@@ -28,6 +28,12 @@ struct SqlName {
   bool operator==(const SqlName&) const = default;
 };
 
+// A message about names that is under way.
+struct PendingSql {
+  std::vector<SqlName> names = {};
+  std::size_t next = 0;  // of them, by the tags that have come
+};
+
 // False for nearly every text, at the cost of a look at its first word and for a ";".
 bool may_concern_names(std::string_view sql);
 

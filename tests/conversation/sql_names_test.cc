@@ -199,5 +199,28 @@ TEST(SqlNames, ACopyThatIsExecutedGetsItsData) {
   client.sees(command_complete("COPY 1") + ready());
 }
 
+// Behind its data more SQL about names may be on its way, before the COPY has ended.
+TEST(SqlNames, WhatIsPreparedBehindACopyThatIsExecutedIsRemembered) {
+  for (const bool fails : {false, true}) {
+    World world("default_pool_size=1\n");
+    auto [client, server] = world.session();
+    says(client, server, "prepare copying as select 1", "PREPARE");
+    client.sends(query("execute copying; prepare first as select 1"));
+    server.sees(query("execute copying; prepare first as select 1"));
+    server.sends(copy_in());
+    client.sees(copy_in());
+    const std::string rest = copy_data("1\n") + copy_done() + query("prepare second as select 1");
+    client.sends(rest);
+    server.sees(rest);
+    const std::string ends = fails ? error("22P04", "extra data")
+                                   : command_complete("COPY 1") + command_complete("PREPARE");
+    server.sends(ends + ready() + command_complete("PREPARE") + ready());
+    client.sees(ends + ready() + command_complete("PREPARE") + ready());
+    client.sends(terminate());
+    server.sees(close_statement("copying") + (fails ? "" : close_statement("first")) +
+                close_statement("second") + sync());
+  }
+}
+
 }  // namespace
 }  // namespace doorman::conversation
