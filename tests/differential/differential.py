@@ -15,6 +15,8 @@ import random
 import sys
 import time
 
+import psycopg
+
 import pools
 from cluster import Cluster
 from generate import generate
@@ -26,6 +28,7 @@ from trial import Trial
 KEPT = pathlib.Path(__file__).parent / "kept.json"
 SHRINK_PATIENCE = 2.0  # for an answer that does not come at all
 MOST_FAILURES = 5  # of one job
+MOST_ATTEMPTS = 10  # each of two jobs may have to see three times that it is its own sequence
 
 
 def arguments():
@@ -75,19 +78,36 @@ class Job:
 
     def run(self, makers):
         for make in makers:
-            sequence = make()
-            expected = self.trial.expect(sequence)
-            if expected.silent:
-                print(f"\n==== seed {sequence['seed']}: PostgreSQL itself does not answer to "
-                      f"{expected.silent}\n{to_json(sequence)}", flush=True)
-                self.failed.append(("", sequence))
-                continue
-            if not expected.comparable:
-                self.ended.append(f"seed {sequence['seed']} at {expected.ended}")
-                continue
-            self.compare(sequence, expected)
+            self.run_one(make())
             if len(self.failed) >= MOST_FAILURES:
                 break
+
+    def run_one(self, sequence):
+        """Again where PostgreSQL went down meanwhile, perhaps with a session of another job."""
+        for attempt in range(MOST_ATTEMPTS):
+            try:
+                self.judge(sequence, sure=attempt >= 2)
+                return
+            except psycopg.OperationalError:
+                if attempt + 1 == MOST_ATTEMPTS:
+                    raise
+                self.trial.database.connect()
+                for pool in self.chosen:
+                    pool.wait_until_it_serves(self.trial.database.name)
+
+    def judge(self, sequence, sure):
+        expected = self.trial.expect(sequence)
+        if not expected.comparable and not expected.silent and not sure:
+            raise psycopg.OperationalError("it ended a connection without a word")
+        if expected.silent:
+            self.trial.database.rows()
+            print(f"\n==== seed {sequence['seed']}: PostgreSQL itself does not answer to "
+                  f"{expected.silent}\n{to_json(sequence)}", flush=True)
+            self.failed.append(("", sequence))
+        elif not expected.comparable:
+            self.ended.append(f"seed {sequence['seed']} at {expected.ended}")
+        else:
+            self.compare(sequence, expected)
 
     def compare(self, sequence, expected):
         explained = {}  # reason: pools
@@ -104,6 +124,7 @@ class Job:
             if kind:
                 explained.setdefault(difference.explained.reason, []).append(pool.name)
             elif difference:
+                self.trial.database.rows()  # fails where PostgreSQL has gone down
                 self.note_failure(pool, sequence, expected, difference)
                 return
         if explained:

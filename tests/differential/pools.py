@@ -2,6 +2,9 @@
 """
 
 import dataclasses
+import time
+
+import psycopg
 
 from pooler import Pooler
 
@@ -25,6 +28,19 @@ class Pool:
         """Its idle servers are closed, the others when they are free."""
         with self.pooler.console() as console:
             console.execute(f"RECONNECT {self.database(of_job)}")
+
+    def wait_until_it_serves(self, of_job):
+        """After PostgreSQL has gone down: its clients get errors until a server can log in."""
+        end = time.monotonic() + 30
+        while True:
+            try:
+                with self.pooler.connect(dbname=self.database(of_job)) as connection:
+                    connection.execute("select 1")
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
 
 def all_pools():
