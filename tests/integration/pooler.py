@@ -39,6 +39,15 @@ def binary():
     return path
 
 
+def replace(path, text):
+    """In one step: a reload that is under way reads the old file or the new one."""
+    new = path.with_suffix(".new")
+    new.write_text(text, encoding="utf8")
+    if path.exists():
+        shutil.copymode(path, new)
+    os.replace(new, path)
+
+
 class Pooler:
     """Written with `databases` as {name: connection string} ({} = one called postgres), `settings`
     over DEFAULTS (None removes a key), and `users` as {name: secret}. `files`: RLIMIT_NOFILE."""
@@ -79,11 +88,11 @@ class Pooler:
             lines.append("workers = " + os.environ["PG_DOORMAN_TEST_WORKERS"])
         self.write_raw("\n".join(lines) + "\n" + self.sections)
         quoted = ((name, secret.replace('"', '""')) for name, secret in self.users.items())
-        pathlib.Path(self.folder, "userlist.txt").write_text(
-            "".join(f'"{name}" "{secret}"\n' for name, secret in quoted), encoding="utf8")
+        replace(pathlib.Path(self.folder, "userlist.txt"),
+                "".join(f'"{name}" "{secret}"\n' for name, secret in quoted))
 
     def write_raw(self, text):
-        pathlib.Path(self.ini).write_text(text, encoding="utf8")
+        replace(pathlib.Path(self.ini), text)
 
     def install(self, source, **environment):
         """As packages do it: the new file gets the name, the old one lives on while it runs.
