@@ -518,9 +518,7 @@ void Login::send_welcome() {
                                                   minor_ >= 2 ? kLongSecret : 4);
   const WipeAtEnd wiped(key);
   client_.set_process_id(read_u32(bytes_of(key).data()));
-  out.push_back('K');
-  append_u32(out, static_cast<std::uint32_t>(key.size() + 4));
-  out.append(key);
+  out.append(wire::backend_key_data(key));
   const std::string& notice = host.settings().login_notify_message;
   if (!notice.empty()) out += wire::error_response(wire::Severity::Notice, "00000", notice);
   client_.send(out.append(wire::ready_for_query('I')));
